@@ -189,7 +189,7 @@ def _print_environment(sandbox: Sandbox) -> None:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
         f"# the emulator listens on {sandbox.url}",
-        f"# its calls and records: {sandbox.url}/_sandbox/",
+        f"# its window, for a browser: {sandbox.window_url}",
         "# paste these lines into another terminal, and type the commands there",
         "# Ctrl-C stops it",
     ]

@@ -7,7 +7,7 @@ does not share its mistakes.
 
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request
-from leadsquared_async.sandbox.control import Books
+from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.counters import COUNTERS, most_in_any_window
 from leadsquared_async.sandbox.exchanges import Arrival
 from leadsquared_async.sandbox.faults import FAULTS, Faults

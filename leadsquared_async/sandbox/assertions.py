@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from leadsquared_async.sandbox.bodies import text_of
+from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.checks import brief
-from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.operations import OPERATIONS
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
 

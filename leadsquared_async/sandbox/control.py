@@ -1,252 +1,116 @@
-"""The records of an account: in Python as `Books`, over HTTP as the control plane under `/_sandbox/`.
+"""The control plane: the books over HTTP and the sandbox's window, under `/_sandbox/`.
 
-The control plane needs no keys and has no rate limit. It rejects browsers, so that no website can read leads
-or set faults, not even by DNS rebinding.
+It needs no keys and has no rate limit. It rejects other websites, so that none can read leads or set faults,
+not even by DNS rebinding.
 """
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypedDict, cast
 
-from leadsquared_async.sandbox.account import Account, limit_of
 from leadsquared_async.sandbox.answers import HINT, JSON_TYPE, Reply, Request
-from leadsquared_async.sandbox.bodies import values_of
-from leadsquared_async.sandbox.counters import most_in_any_window
-from leadsquared_async.sandbox.exchanges import Arrival
+from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.faults import Faults
-from leadsquared_async.sandbox.processing import Task
-from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
-
-
-class RequestState(TypedDict):
-    """An accepted request and its state."""
-
-    request_id: str
-    operation: str
-    status: str
-    reason: str
-    system_errors: int
-    finished_at: float | None
-    """Seconds on the clock that drives the account; None while the request is queued."""
-
-
-class Books:
-    """The records of `account` at the time that `clock` returns, in seconds on the account's clock.
-
-    The attributes contain personal data; the repr does not.
-    """
-
-    __slots__ = ("_account", "_clock")
-
-    def __init__(self, account: Account, clock: Callable[[], float]) -> None:
-        self._account = account
-        self._clock = clock
-
-    @property
-    def now(self) -> float:
-        """Seconds on the sandbox's clock."""
-        return self._clock()
-
-    @property
-    def instance(self) -> str:
-        """A random id that changes with each run and each reset, even with a seed."""
-        return self._account.instance
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """Method and path of every call."""
-        return self._account.paths
-
-    @property
-    def arrivals(self) -> Sequence[Arrival]:
-        """Every call that reached the account, in order."""
-        return self._account.arrivals
-
-    def most_arrivals(self, per: float | None = None, operation: str | None = None) -> int:
-        """The most calls that arrived within any `per` seconds, by default the window of their limit.
-
-        `operation` selects the calls; the default is all that share `limit`, that is, all but `bulk`.
-        """
-        if per is None:
-            _, per = limit_of(self._account.settings, operation or "")
-        times = [
-            arrival.time
-            for arrival in self.arrivals
-            if (arrival.operation != "bulk" if operation is None else arrival.operation == operation)
-        ]
-        return most_in_any_window(times, per)
-
-    @property
-    def by_outcome(self) -> Mapping[str, int]:
-        """The number of calls by outcome: an HTTP status, `lost`, `reset` or `hang`."""
-        return Counter(arrival.outcome for arrival in self.arrivals)
-
-    @property
-    def over_limit(self) -> int:
-        """How many calls the rate limit rejected, without scripted 429s."""
-        return sum(arrival.over_limit for arrival in self.arrivals)
-
-    @property
-    def requests(self) -> Sequence[RequestState]:
-        """The accepted requests of each operation, in order."""
-        speed = self._up_to_date().settings.speed
-        return [
-            RequestState(
-                request_id=task.request_id,
-                operation=task.operation.name,
-                status=task.status,
-                reason=task.reason,
-                system_errors=task.errors,
-                finished_at=None if task.finished_at is None else task.finished_at / speed,
-            )
-            for task in self._tasks
-        ]
-
-    def submitted(self, operation: str = "capture") -> list[dict[str, str]]:
-        """The values of each accepted submission of an operation, oldest first.
-
-        By schema name, or by the key of the body or the query that has them.
-        """
-        return [
-            {**values_of(json.loads(task.body)), **task.query}
-            for task in self._tasks
-            if task.operation.name == operation
-        ]
-
-    @property
-    def accepted(self) -> int:
-        """How many submissions were accepted, whether or not the client received the reply."""
-        return len(self._tasks)
-
-    @property
-    def repeated(self) -> int:
-        """How many accepted submissions repeat the body of an earlier one."""
-        return self.accepted - len({task.body for task in self._tasks})
-
-    @property
-    def attempts(self) -> Mapping[str, int]:
-        """How often each body was submitted, accepted or not."""
-        return self._account.attempts
-
-    @property
-    def leads(self) -> Mapping[str, Lead]:
-        """The leads by id, oldest first."""
-        return self._up_to_date().records.leads
-
-    @property
-    def opportunities(self) -> Mapping[str, Opportunity]:
-        """The opportunities by id, oldest first."""
-        return self._up_to_date().records.opportunities
-
-    @property
-    def calls(self) -> Sequence[PhoneCall]:
-        """The logged phone calls, oldest first."""
-        return self._up_to_date().records.calls
-
-    @property
-    def duplicates(self) -> int:
-        """How many leads belong to a person who already has an older lead."""
-        return self._up_to_date().records.duplicates()
-
-    @property
-    def misplaced_keys(self) -> Sequence[str]:
-        """A description of each key that was sent in the wrong place, without the key."""
-        return self._account.misplaced_keys
-
-    @property
-    def faults(self) -> Faults:
-        """The current faults; assign others to replace them from now on."""
-        return self._account.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self._account.set_faults(faults, self._clock())
-
-    def change_faults(self, content: object) -> None:
-        """Change the options of `Faults` that a decoded JSON object names, and keep the others.
-
-        Scripts that it does not name continue. Raises ValueError for invalid input.
-        """
-        faults = self.faults.changed(content)
-        keep = {"script", "processing_script"} - set(cast("dict[str, object]", content))
-        self._account.set_faults(faults, self._clock(), keep=keep)
-
-    def summary(self) -> dict[str, Any]:
-        """The counts, and `now` in seconds, as a mapping for JSON without personal data."""
-        return {
-            "now": self.now,
-            "arrivals": len(self.arrivals),
-            "most_arrivals": self.most_arrivals(),
-            "by_outcome": dict(self.by_outcome),
-            "over_limit": self.over_limit,
-            "accepted": self.accepted,
-            "by_status": dict(Counter(request["status"] for request in self.requests)),
-            "repeated": self.repeated,
-            "most_attempts": max(self.attempts.values(), default=0),
-            "leads": len(self.leads),
-            "duplicates": self.duplicates,
-            "opportunities": len(self.opportunities),
-            "calls": len(self.calls),
-            "misplaced_keys": list(self.misplaced_keys),
-        }
-
-    def reset(self) -> None:
-        """Delete all records. Restore the initial faults and random draws; the clock continues."""
-        self._account.reset()
-
-    @property
-    def _tasks(self) -> list[Task]:
-        return self._account.tasks
-
-    def _up_to_date(self) -> Account:
-        self._account.advance(self._clock())
-        return self._account
-
+from leadsquared_async.sandbox.window_pages import (
+    ICON,
+    PROTECTION,
+    WINDOW_ROUTES,
+    send_test_lead,
+    show_file,
+)
 
 PREFIX = "/_sandbox/"
 INDEX = frozenset({"/", "/_sandbox"})
-"""Aliases of `/_sandbox/`."""
+"""Aliases of `/_sandbox/` for browsers; programs get there from the second one only."""
+FAVICON = "/favicon.ico"
 LARGEST_CONTROL_BODY = 64 * 1024
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 def is_for_the_control_plane(request: Request) -> bool:
     """Whether it is for the sandbox itself, not a LeadSquared call."""
-    return request.path.startswith(PREFIX) or (request.method == "GET" and request.path in INDEX)
+    if request.path.startswith(PREFIX):
+        return True
+    if request.path == "/" and not wants_html(request):
+        return False
+    return request.method == "GET" and request.path in INDEX | {FAVICON}
+
+
+def wants_html(request: Request) -> bool:
+    """Whether a browser is to show the reply as a page."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 def is_from_a_browser(request: Request) -> bool:
     """Whether a web page may have sent it: it has an origin, is cross-site, or its host is not loopback."""
+    return "origin" in request.headers or is_from_another_site(request)
+
+
+def is_from_another_site(request: Request) -> bool:
+    """Whether a web page of another origin may have sent it, or one whose name resolves to this machine."""
     headers = request.headers
+    host = headers.get("host", "")
     return (
-        "origin" in headers
+        LOOPBACK.fullmatch(host) is None
+        or headers.get("origin", f"http://{host}").lower() != f"http://{host}".lower()
         or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-        or LOOPBACK.fullmatch(headers.get("host", "")) is None
     )
 
 
 def answer(request: Request, books: Books) -> Reply:
     """Answer a request to the control plane."""
-    if is_from_a_browser(request):
-        return _error(403, "The sandbox accepts requests from programs on this machine, not from web pages")
+    reply = _answer(request, books)
+    return Reply(reply.status, {**PROTECTION, **reply.headers}, reply.body)
+
+
+def _answer(request: Request, books: Books) -> Reply:
+    if is_from_another_site(request) and not _opens_the_window(request):
+        return _error(403, "The sandbox accepts requests from this machine, not from other websites")
+    if not is_for_the_control_plane(request):
+        return _error(403, "The sandbox accepts this call from programs, not from web pages")
+    if request.path in INDEX and wants_html(request):
+        return Reply(302, {"location": PREFIX})
     page = "" if request.path in INDEX else request.path.removeprefix(PREFIX)
-    methods = ROUTES.get(page)
+    methods = ROUTES.get(ICON if request.path == FAVICON else page)
     if methods is None:
         return _error(404, f"This page does not exist: choose from {', '.join(filter(None, ROUTES))}")
     act = methods.get(request.method)
     if act is None:
         return _error(405, f"This page accepts {', '.join(methods)}", {"allow": ", ".join(methods)})
+    if request.method != "GET" and _is_a_form(request):
+        return _error(415, f"The window sends the header Content-Type: {JSON_TYPE}")
     try:
-        content = act(books, request.body)
+        content = act(books, request)
     except ValueError as error:
         return _error(400, str(error))
+    except LookupError as error:
+        return _error(404, str(error.args[0]))
+    if isinstance(content, Reply):
+        return content
     return Reply(204) if content is None else _json(200, content)
 
 
-def _show_index(books: Books, _body: bytes) -> object:
+def _opens_the_window(request: Request) -> bool:
+    """Whether a browser opens the window, perhaps by a link on another site; the page has no data."""
+    return (
+        LOOPBACK.fullmatch(request.headers.get("host", "")) is not None
+        and (request.method, request.headers.get("sec-fetch-mode")) == ("GET", "navigate")
+        and request.headers.get("sec-fetch-dest") == "document"
+        and request.path in INDEX | {PREFIX}
+        and wants_html(request)
+    )
+
+
+def _is_a_form(request: Request) -> bool:
+    """Whether a browser sent it with a type that other sites may send without asking. curl may send any."""
+    is_browser = "origin" in request.headers or "sec-fetch-site" in request.headers
+    return is_browser and request.headers.get("content-type", "").partition(";")[0].strip() != JSON_TYPE
+
+
+def _show_index(books: Books, request: Request) -> object:
+    if wants_html(request):
+        return show_file("index.html")
     return {
         "sandbox": "A LeadSquared emulator for tests, on this machine only",
         "instance": books.instance,
@@ -256,23 +120,35 @@ def _show_index(books: Books, _body: bytes) -> object:
     }
 
 
-def _set_faults(books: Books, body: bytes) -> object:
-    if len(body) > LARGEST_CONTROL_BODY:
+def _decode(request: Request) -> object:
+    if len(request.body) > LARGEST_CONTROL_BODY:
         raise ValueError(f"The body is longer than {LARGEST_CONTROL_BODY} bytes")
     try:
-        content = json.loads(body.decode())
+        return json.loads(request.body.decode())
     except (ValueError, RecursionError):
         raise ValueError("The body is not valid JSON in UTF-8") from None
-    books.change_faults(content)
+
+
+def _set_faults(books: Books, request: Request) -> object:
+    books.change_faults(_decode(request))
     return books.faults.to_json()
 
 
-def _clear_faults(books: Books, _body: bytes) -> object:
+def _clear_faults(books: Books, _: Request) -> object:
     books.faults = Faults()
     return books.faults.to_json()
 
 
-ROUTES: Mapping[str, Mapping[str, Callable[[Books, bytes], object]]] = {
+def _set_settings(books: Books, request: Request) -> object:
+    books.change_settings(_decode(request))
+    return books.account.settings.to_json()
+
+
+def _send_test_lead(books: Books, request: Request) -> object:
+    return send_test_lead(books, _decode(request))
+
+
+ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], object]]] = {
     "": {"GET": _show_index},
     "reset": {"POST": lambda books, _: books.reset()},
     "faults": {"GET": lambda books, _: books.faults.to_json(), "PUT": _set_faults, "DELETE": _clear_faults},
@@ -287,8 +163,14 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, bytes], object]]] = {
     "summary": {"GET": lambda books, _: books.summary()},
     "opportunities": {"GET": lambda books, _: list(map(asdict, books.opportunities.values()))},
     "calls": {"GET": lambda books, _: list(map(asdict, books.calls))},
+    "settings": {"GET": lambda books, _: books.account.settings.to_json(), "PUT": _set_settings},
+    **WINDOW_ROUTES,
+    "window/test-lead": {"POST": _send_test_lead},
 }
-"""The handler of each page and method: it returns JSON, or None for 204; ValueError becomes 400."""
+"""The handler of each page and method.
+
+It returns JSON, None for 204, or a Reply; ValueError becomes 400 and LookupError 404.
+"""
 
 
 def _json(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:

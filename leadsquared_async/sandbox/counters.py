@@ -152,6 +152,16 @@ COUNTERS: Mapping[str, type[Counter]] = {
 }
 """The counters, by their names in `Settings.counting`."""
 
+COUNTER_TEXTS: Mapping[str, str] = {
+    "sliding-log": "At most the limit in any window",
+    "fixed-window": "At most the limit in each window; two bursts may meet at its edge",
+    "sliding-counter": "Two fixed windows, the previous one weighted and rounded down",
+    "sliding-counter-strict": "The same, not rounded",
+    "token-bucket": "Tokens that are refilled evenly",
+    "gcra": "A call every few milliseconds, with a burst of up to the limit",
+}
+"""Each counter in a line."""
+
 
 def most_in_any_window(times: Iterable[float], per: float) -> int:
     """The most of `times` (ascending, in seconds) within any half-open window of `per` seconds."""

@@ -88,6 +88,41 @@ FAULTS: Mapping[str, Fault] = {
 }
 """Every fault by its name."""
 
+FAULT_GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Server errors": {
+        "500": "Internal server error",
+        "502": "Bad gateway",
+        "503": "Service unavailable",
+        "504": "Gateway timeout",
+        "500-mx": "A permanent rejection with status 500",
+        "200-mx": "A permanent rejection with status 200",
+    },
+    "Connection": {
+        "lost": "The lead is accepted, the connection closes without a reply",
+        "half-body": "The lead is accepted, half of the reply arrives",
+        "drip-headers": "The reply arrives slowly, headers included",
+        "drip-body": "The body of the reply arrives slowly",
+        "hang": "No reply; the connection stays open",
+        "reset": "The connection is reset before the call is read",
+        "refused": "The call does not arrive; the connection is reset",
+    },
+    "Limits and keys": {
+        "429": "Over the limit, whatever was counted",
+        "quota": "The day's calls are used up",
+        "401": "Wrong accessKey or secretKey",
+        "401-region": "Keys of another region",
+        "403": "Wrong x-api-key",
+    },
+    "Strange replies": {
+        "html": "An HTML page with status 200",
+        "empty": "Status 200 without a body",
+        "empty-object": "{} with status 200",
+        "huge": "More than a megabyte of JSON",
+        "redirect": "A redirect to another host",
+    },
+}
+"""What each fault does, in a line; all but `ok`."""
+
 
 def find_fault(name: str) -> Fault:
     """The fault called `name`; raises ValueError for an unknown name."""

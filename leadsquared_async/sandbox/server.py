@@ -13,12 +13,12 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,8 +26,10 @@ from uvicorn.server import ServerState
 
 from leadsquared_async.sandbox.account import LARGEST_BODY, Account, shown_path
 from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eights, one_line
-from leadsquared_async.sandbox.control import Books, answer, is_for_the_control_plane, is_from_a_browser
+from leadsquared_async.sandbox.books import Books
+from leadsquared_async.sandbox.control import answer, is_for_the_control_plane, is_from_a_browser
 from leadsquared_async.sandbox.exchanges import Arrival
+from leadsquared_async.sandbox.window_pages import EVENTS, event_of
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -36,6 +38,13 @@ HOST = "127.0.0.1"
 KEEP_ALIVE = 75
 STOP_WITHIN = 1.0
 TICKS_TO_ACCEPT = 3
+
+MOST_STREAMS = 16
+"""Windows that get live updates at the same time."""
+UPDATE_EVERY = 0.2
+"""Seconds between two updates of a window at least, if something has changed."""
+UPDATE_ANYWAY = 1.0
+"""Seconds between two updates at most."""
 
 
 class Server:
@@ -52,6 +61,7 @@ class Server:
         self._on_call = on_call
         self._state = ServerState()
         self._stopping = asyncio.Event()
+        self._streams = 0
 
     async def start(self, port: int) -> int:
         """Start to listen and return the port; raises OSError if it is in use."""
@@ -111,10 +121,37 @@ class Server:
             arrived = reply.how is not How.REFUSED
             self._report(request, reply, self._account.arrivals[-1] if arrived else None)
             await self._pause(reply.delay)
-        if reply.how is How.WHOLE:
+        if reply.headers.get("content-type") == EVENTS:
+            await self._stream(reply, scope, receive, send)
+        elif reply.how is How.WHOLE:
             await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
         else:
             await self._send_faulty(reply, scope["state"]["transport"], receive)
+
+    async def _stream(self, reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send updates until the client or the server closes."""
+        if self._streams == MOST_STREAMS:
+            await Response("Too many windows are open", 503)(scope, receive, send)
+            return
+        self._streams += 1
+        try:
+            await StreamingResponse(self._updates(), reply.status, reply.headers)(scope, receive, send)
+        finally:
+            self._streams -= 1
+
+    async def _updates(self) -> AsyncIterator[bytes]:
+        """The overview whenever the account has changed, and each second.
+
+        Nothing is queued: a slow reader gets fewer updates, and the last one has everything.
+        """
+        sent_revision, sent_at = -1, -UPDATE_ANYWAY
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            revision, now = self._books.account.revision, loop.time()
+            if revision != sent_revision or now - sent_at >= UPDATE_ANYWAY:
+                sent_revision, sent_at = revision, now
+                yield event_of(self._books)
+            await self._pause(UPDATE_EVERY)
 
     def _report(self, request: Request, reply: Reply, arrival: Arrival | None) -> None:
         if self._on_call is not None:

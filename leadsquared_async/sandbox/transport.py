@@ -10,8 +10,8 @@ import httpx
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request, in_eights
 from leadsquared_async.sandbox.assertions import Assertions
+from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.checks import check, whole
-from leadsquared_async.sandbox.control import Books
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options
 from leadsquared_async.sandbox.skipping import loop_time, monotonic
@@ -87,6 +87,11 @@ class Sandbox(_HasBooks):
         if self._url is None:
             raise RuntimeError("the sandbox is not running: enter it with `async with`")
         return self._url
+
+    @property
+    def window_url(self) -> str:
+        """The address of the window, for a browser; raises RuntimeError outside the block."""
+        return f"{self.url}/_sandbox/"
 
     def reset(self) -> None:
         """Delete all records, restore the initial faults and draws, and start the clock at 0 again."""

@@ -230,7 +230,10 @@ NOT_LOOPBACK = (
         *({"host": host} for host in NOT_LOOPBACK),
         *({**HOST, "origin": origin} for origin in ("https://evil.example", "null", "")),
         *({**HOST, "sec-fetch-site": site} for site in ("cross-site", "same-site", "", "none, cross-site")),
-        {**HOST, "sec-fetch-site": "none", "origin": "http://127.0.0.1:8025"},
+        *({**HOST, "origin": origin} for origin in ("https://127.0.0.1:8025", "http://127.0.0.1:8026")),
+        {**HOST, "origin": "http://localhost:8025"},
+        {"host": "evil.example:8025", "origin": "http://evil.example:8025"},
+        {**HOST, "sec-fetch-site": "cross-site", "origin": "http://127.0.0.1:8025"},
     ],
 )
 def test_web_pages_are_refused(headers: dict[str, str]):

@@ -79,7 +79,7 @@ def test_faults_are_drawn_alike_without_a_seed():
     assert drawn == run(first)
 
 
-@pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox", "/"])
+@pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox"])
 def test_the_index_names_the_instance(path: str):
     """A program can notice a restart by the instance in the index."""
     account = Account(paths={"bulk": "/bulk"})
