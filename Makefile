@@ -27,7 +27,7 @@ $(DEMO): pyproject.toml
 demo: $(DEMO) ## 60 leads through a local LeadSquared emulator, to their outcomes
 	.venv-demo/bin/leadsquared demo
 
-test: $(STAMP) ## all tests but the slow ones; PYTHON=python3.13 runs them on another Python
+test: $(STAMP) ## all tests but the slow ones, with Chromium; PYTHON=python3.13 runs them on another Python
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP) ## the slow tests: killed processes, whole programs, days in virtual time
@@ -36,14 +36,14 @@ test-slow: $(STAMP) ## the slow tests: killed processes, whole programs, days in
 test-all: test test-slow ## all tests
 
 test-uvloop: $(STAMP) ## the tests that have an event loop, on uvloop
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --uvloop
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not browser" --uvloop
 
 test-lowest: ## as test, with the lowest version of every dependency that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow" --ignore tests/examples
+	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not browser" --ignore tests/examples
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check

@@ -9,6 +9,7 @@ const ALWAYS_TAKEN = ["lost", "half-body", "drip-headers", "drip-body"];
 
 let faults = null;
 let countingTexts = {};
+let changing = 0; // how many changes the sandbox has not answered yet: until then their values stay
 
 // Build the controls once; `update` shows the current values.
 export async function startControls(closePanel) {
@@ -23,6 +24,7 @@ export async function startControls(closePanel) {
 }
 
 export function update({ settings, queues, statuses, faults: current, now }) {
+  if (changing) return;
   faults = current;
   const { limit } = settings;
   byId("no-limit").checked = limit === null;
@@ -196,11 +198,18 @@ const clear = () => attempt(async () => {
   updateFaults(sandboxNow());
 });
 
-const change = (settings) => attempt(() => ask("settings", { method: "PUT", body: settings }));
+const change = (settings) => send("settings", settings);
+
+async function send(page, changes) {
+  changing += 1;
+  const changed = await attempt(() => ask(page, { method: "PUT", body: changes }));
+  changing -= 1;
+  return changed;
+}
 
 // Change faults; if the sandbox refuses, show the current ones again.
 async function put(changes) {
-  const changed = await attempt(() => ask("faults", { method: "PUT", body: changes }));
+  const changed = await send("faults", changes);
   faults = changed ?? faults;
   updateFaults(sandboxNow());
   return changed;
