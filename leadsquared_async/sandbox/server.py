@@ -29,7 +29,7 @@ from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eigh
 from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.control import answer, is_for_the_control_plane, is_from_a_browser
 from leadsquared_async.sandbox.exchanges import Arrival
-from leadsquared_async.sandbox.window_pages import EVENTS, event_of
+from leadsquared_async.sandbox.window_pages import EVENTS, PROTECTION, event_of
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -131,7 +131,7 @@ class Server:
     async def _stream(self, reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
         """Send updates until the client or the server closes."""
         if self._streams == MOST_STREAMS:
-            await Response("Too many windows are open", 503)(scope, receive, send)
+            await Response("Too many windows are open", 503, PROTECTION)(scope, receive, send)
             return
         self._streams += 1
         try:
