@@ -111,7 +111,7 @@ class Server:
             return
         if is_for_the_control_plane(request) or is_from_a_browser(request):
             reply = answer(request, self._books)
-            if reply.status != 200 or request.method != "GET":
+            if reply.status >= 400 or request.method != "GET":
                 self._report(request, reply, None)
         else:
             await self._pause(self._account.transit())

@@ -94,7 +94,7 @@ def test_many_names_are_counted():
 
 
 async def test_a_running_sandbox_reports_each_call():
-    """Calls that are refused before they arrive are reported, successful reads of the books are not."""
+    """Calls that are refused before they arrive are reported; reads of the books and redirects are not."""
     lines: list[str] = []
     faults = Faults(script=("refused", "ok", "ok"))
     async with (
@@ -105,6 +105,7 @@ async def test_a_running_sandbox_reports_each_call():
             await client.post(f"/lead/capture?{KEYS}", content=BRET)
         await client.post(f"/lead/capture?{KEYS}", content=BRET)
         await client.get("/_sandbox/leads")
+        await client.get("/", headers={"Accept": "text/html"})
         await client.get("/_sandbox/leads", headers={"Origin": "https://evil.example"})
         await client.get("/_sandbox/nothing")
         await client.put("/_sandbox/faults", json={"latency": 0})
