@@ -13,7 +13,7 @@ WORKERS = -n 4 --dist worksteal
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi
 	touch $(STAMP)
 
 DEMO = .venv-demo/.installed

@@ -18,6 +18,7 @@ from leadsquared_async.sandbox.answers import (
     HINT,
     JSON_TYPE,
     SYNC_HOST,
+    TOO_LONG,
     WRONG_KEYS,
     How,
     MalformedError,
@@ -159,6 +160,7 @@ class Account:
                     queue.set_rate(settings.processing_rate, now * settings.speed)
             if _counting_of(settings) != _counting_of(before):
                 self._counter = self._make_counter(settings.limit)
+                self._bulk_counter = self._make_counter(settings.bulk_limit)
 
     def find_task(self, request_id: str) -> Task | None:
         """The accepted request with this RequestID."""
@@ -305,7 +307,7 @@ def limit_of(settings: Settings, call: str) -> tuple[int, float]:
 
 
 def _counting_of(settings: Settings) -> tuple[object, ...]:
-    return settings.limit, settings.counting, settings.count_refused
+    return settings.limit, settings.bulk_limit, settings.counting, settings.count_refused
 
 
 _IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
@@ -372,7 +374,7 @@ def _check_form(request: Request) -> None:
             gateway(415, "Unsupported Media Type"), f"send the header Content-Type: {JSON_TYPE}"
         )
     if len(request.body) > LARGEST_BODY:
-        raise RejectedError(gateway(413, "Request Too Long"), f"the body is longer than {LARGEST_BODY} bytes")
+        raise RejectedError(TOO_LONG, f"the body is longer than {LARGEST_BODY} bytes")
 
 
 def _check_operations(faults: Faults) -> None:

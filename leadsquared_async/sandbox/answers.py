@@ -160,3 +160,6 @@ FORBIDDEN = gateway(403, "Forbidden")
 
 WRONG_KEYS = mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
 """LeadSquared's reply to a missing or wrong accessKey or secretKey."""
+
+TOO_LONG = gateway(413, "Request Too Long")
+"""The gateway's reply to a body that is too long."""

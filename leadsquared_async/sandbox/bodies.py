@@ -16,7 +16,9 @@ from leadsquared_async.sandbox.records import IDENTITY, Activity, Opportunity, R
 Work = Callable[[float], Stored]
 """Processes a request at the given time; raises ApplicationError if LeadSquared would fail it."""
 
-ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields")
+ACTIVITY_FLAGS = ("ValidateDropDownOptions", "ProcessFilesAsync", "IncludeLeadScore")
+"""Documented for the synchronous calls that have the same bodies; without effect here."""
+ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields", *ACTIVITY_FLAGS)
 OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")
 FLAGS = ("OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner")
 CALL = (
@@ -163,6 +165,7 @@ def _read_searched(value: object) -> dict[str, str]:
 
 
 def _read_activity(content: _Object) -> Activity:
+    _check_flags(content, ACTIVITY_FLAGS)
     return Activity(
         event=str(_read_code(content, "ActivityEvent")),
         note=_read_text(content, "ActivityNote"),
@@ -284,10 +287,14 @@ def _read_flag(query: Mapping[str, str], name: str) -> bool:
 
 def _read_flags(content: _Object, query: Mapping[str, str]) -> tuple[str, ...]:
     """The flags set in the query or in the opportunity; both have been observed."""
-    for name in FLAGS:
-        if not isinstance(content.get(name, False), bool):
-            raise MalformedError(f"{name} must be true or false")
+    _check_flags(content, FLAGS)
     flags = tuple(name for name in FLAGS if _read_flag(query, name) or content.get(name))
     if {"OverwriteFields", "UpdateEmptyFields"} <= set(flags):
         raise MalformedError("OverwriteFields and UpdateEmptyFields cannot be combined")
     return flags
+
+
+def _check_flags(content: _Object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not isinstance(content.get(name, False), bool):
+            raise MalformedError(f"{name} must be true or false")

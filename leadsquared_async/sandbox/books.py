@@ -3,27 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from leadsquared_async.sandbox.account import Account, limit_of
 from leadsquared_async.sandbox.bodies import values_of
 from leadsquared_async.sandbox.counters import most_in_any_window
 from leadsquared_async.sandbox.exchanges import Arrival
 from leadsquared_async.sandbox.faults import Faults
-from leadsquared_async.sandbox.processing import Task
+from leadsquared_async.sandbox.openapi.description import describe
+from leadsquared_async.sandbox.processing import RequestState, Task
 from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
-
-
-class RequestState(TypedDict):
-    """An accepted request and its state."""
-
-    request_id: str
-    operation: str
-    status: str
-    reason: str
-    system_errors: int
-    finished_at: float | None
-    """Seconds on the clock that drives the account; None while the request is queued."""
 
 
 class Books:
@@ -58,6 +47,11 @@ class Books:
     def paths(self) -> Sequence[str]:
         """Method and path of every call."""
         return self._account.paths
+
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """An OpenAPI 3.1 description of the calls and of the control plane."""
+        return describe(self._account.settings.paths)
 
     @property
     def arrivals(self) -> Sequence[Arrival]:

@@ -150,6 +150,7 @@ def _send_test_lead(books: Books, request: Request) -> object:
 
 ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], object]]] = {
     "": {"GET": _show_index},
+    "openapi.json": {"GET": lambda books, _: books.openapi},
     "reset": {"POST": lambda books, _: books.reset()},
     "faults": {"GET": lambda books, _: books.faults.to_json(), "PUT": _set_faults, "DELETE": _clear_faults},
     "requests": {"GET": lambda books, _: books.requests},

@@ -138,10 +138,19 @@ class Routes:
                 self._add(method, path, call)
 
     @property
+    def calls(self) -> list[tuple[str, str, Call]]:
+        """Method, path and call of every path; a path's parameters are in braces."""
+        connectors = [
+            ("POST", f"{path}/{{connectorKey}}{instance}", call)
+            for path, call in self._connectors.items()
+            for instance in ("", "/{instanceGuid}")
+        ]
+        return [*((method, path, call) for (method, path), call in self._calls.items()), *connectors]
+
+    @property
     def known(self) -> list[str]:
         """Method and path of every call."""
-        connectors = [f"POST {path}/{{connectorKey}}" for path in self._connectors]
-        return [*(f"{method} {path}" for method, path in self._calls), *connectors]
+        return [f"{method} {path}" for method, path, _ in self.calls]
 
     def locate(self, request: Request) -> Call | None:
         """The call that `request` makes; None for an unknown method and path."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
+from typing import TypedDict
 
 from leadsquared_async.sandbox.answers import ApplicationError, dump
 from leadsquared_async.sandbox.bodies import Work
@@ -20,6 +21,18 @@ RETRIES = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
 
 RATE_WINDOW = 600.0
 """Seconds over which the metrics average the processing rate."""
+
+
+class RequestState(TypedDict):
+    """An accepted request and its state."""
+
+    request_id: str
+    operation: str
+    status: str
+    reason: str
+    system_errors: int
+    finished_at: float | None
+    """Seconds on the clock that drives the account; None while the request is queued."""
 
 
 @dataclass(slots=True)

@@ -96,12 +96,12 @@ class Settings:
         return {name: getattr(self, name) for name in CHANGEABLE}
 
 
-CHANGEABLE = ("limit", "counting", "count_refused", "processing_rate")
+CHANGEABLE = ("limit", "bulk_limit", "counting", "count_refused", "processing_rate")
 """The options that can be changed while the sandbox runs."""
 
 _LIMIT = pair(
-    "at least 1 call in more than 0 seconds, such as (25, 5.0)",
-    lambda calls, per: isinstance(calls, int) and calls >= 1 and 0 < per <= DAY,
+    "1 to 1000000 calls in 0.001 to 86400 seconds, such as (25, 5.0)",
+    lambda calls, per: isinstance(calls, int) and 1 <= calls <= 1_000_000 and 0.001 <= per <= DAY,
 )
 _NAMES = strings("a collection of schema names")
 _SPEED: Rule = ("a number above 0, at most 1e+12", lambda value: value != 0 and is_number(value, 0, 1e12))

@@ -66,6 +66,8 @@ NO_FLAG = "{} must be true or false"
 EXCLUSIVE = "OverwriteFields and UpdateEmptyFields cannot be combined"
 NO_CODE = "{} is not a whole number"
 NO_DURATION = "CallDuration is not a number of seconds"
+ACTIVITY_FLAGS = ("ValidateDropDownOptions", "ProcessFilesAsync", "IncludeLeadScore")
+IN_ACTIVITY = (*ACTIVITY, *ACTIVITY_FLAGS)
 TWO_FLAGS = f"{KEYS}&OverwriteFields=true&UpdateEmptyFields=true"
 
 CAPTURE: list[tuple[object, str]] = [
@@ -90,7 +92,8 @@ ACTIVITIES: list[tuple[object, str]] = [
     (without(POST, "ActivityEvent"), NO_CODE.format("ActivityEvent")),
     *((post(ActivityEvent=code), NO_CODE.format("ActivityEvent")) for code in ("201", 201.0, True)),
     (post(ActivityNote=None), "ActivityNote is not a string"),
-    (post(Note=""), f"The body has keys other than RelatedProspectId, {', '.join(ACTIVITY)}"),
+    *((post(**{flag: "true"}), NO_FLAG.format(flag)) for flag in ACTIVITY_FLAGS),
+    (post(Note=""), f"The body has keys other than RelatedProspectId, {', '.join(IN_ACTIVITY)}"),
     (post(Fields={}), "Fields is not an array of SchemaName and Value"),
     (post(1), "Fields[0] is not an object"),
     (post(pair()), "Fields[0]: SchemaName is not a schema name"),
@@ -108,7 +111,7 @@ LEADS_AND_ACTIVITIES: list[tuple[object, str]] = [
     ({**BOTH, "LeadDetails": LEAD_DETAILS[:2]}, "LeadDetails has no SearchBy"),
     ({**BOTH, "LeadDetails": LEAD_DETAILS[2:]}, "LeadDetails has no attribute"),
     (both(ActivityEvent="105"), NO_CODE.format("ActivityEvent")),
-    (both(RelatedProspectId=LEAD), f"Activity has keys other than {', '.join(ACTIVITY)}"),
+    (both(RelatedProspectId=LEAD), f"Activity has keys other than {', '.join(IN_ACTIVITY)}"),
 ]
 OPPORTUNITIES: list[tuple[object, str]] = [
     (deal(Fields=[pair(Fields=[])]), "Fields[0]: SchemaName is not a schema name"),
@@ -203,6 +206,8 @@ def test_a_date_has_one_form(date: object):
     [
         ("/activity/create", KEYS, {"RelatedProspectId": LEAD, "ActivityEvent": -1}),
         ("/activity/create", KEYS, post(ActivityNote="", Fields=[])),
+        *(("/activity/create", KEYS, post(**{flag: True})) for flag in ACTIVITY_FLAGS),
+        *(("/activity/createcustom", KEYS, both(**{flag: False})) for flag in ACTIVITY_FLAGS),
         ("/opportunity/capture", KEYS, deal(OverwriteFields=True, UpdateEmptyFields=False)),
         ("/opportunity/capture", f"{KEYS}&UpdateEmptyFields=true&Surprise=1", DEAL),
         ("/opportunity/capture", KEYS, {**DEAL, "LeadDetails": row(mx_Unique="u", SearchBy="mx_Unique")}),

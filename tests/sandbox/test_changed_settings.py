@@ -66,10 +66,13 @@ def test_the_rate_is_on_the_clock_of_the_queues():
         ([], "must be a JSON object"),
         (
             {"seed": 1},
-            "'seed' cannot be changed: choose from limit, counting, count_refused, processing_rate",
+            (
+                "'seed' cannot be changed: choose from limit, bulk_limit, counting, count_refused, "
+                "processing_rate"
+            ),
         ),
         ({"counting": "guess"}, "counting must be one of"),
-        ({"limit": [0, 5]}, "limit must be at least 1 call"),
+        ({"limit": [0, 5]}, "limit must be 1 to 1000000 calls"),
         ({"limit": 5}, "limit must be"),
         ({"processing_rate": 0}, "processing_rate must be a number above 0"),
         ({"count_refused": 1}, "count_refused must be True or False"),

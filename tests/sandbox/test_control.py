@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from leadsquared_async.sandbox import Account, Books, Faults, Reply, Request
+from leadsquared_async.sandbox import COUNTERS, Account, Books, Faults, Reply, Request
 from leadsquared_async.sandbox.control import answer
 
 from .calls import BRET, capture_request, content, submit
@@ -182,6 +182,83 @@ def test_an_unneeded_body_is_ignored(method: str, page: str, body: bytes):
     books = make_books()
     assert answer(replace(get(page), method=method, body=body), books).status in {200, 204}
     assert books.accepted == (page != "reset")
+
+
+def put_settings(books: Books, content: object) -> Reply:
+    """PUT something, JSON or bytes."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return answer(replace(get("settings"), method="PUT", body=body), books)
+
+
+SETTINGS = {
+    "limit": [25, 5.0],
+    "bulk_limit": [1, 5.0],
+    "counting": "sliding-log",
+    "count_refused": False,
+    "processing_rate": 6000.0,
+}
+OTHER_SETTINGS = {
+    "limit": [2, 10.0],
+    "bulk_limit": None,
+    "counting": "gcra",
+    "count_refused": True,
+    "processing_rate": 60.0,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_put_changes_the_named_settings_only(name: str):
+    """PUT keeps what it does not name and answers with all; a reset restores the settings of the start."""
+    books = make_books()
+    assert content(answer(get("settings"), books)) == SETTINGS
+    assert content(put_settings(books, {name: OTHER_SETTINGS[name]})) == SETTINGS | {
+        name: OTHER_SETTINGS[name]
+    }
+    assert content(put_settings(books, {})) == SETTINGS | {name: OTHER_SETTINGS[name]}
+    books.reset()
+    assert content(answer(get("settings"), books)) == SETTINGS
+
+
+def test_a_changed_limit_holds_from_the_next_call_on():
+    """Counting restarts at zero with the new algorithm, and a 429 names the new numbers."""
+    account = Account(limit=(1, 5.0), bulk_limit=(3, 5.0))
+    books = Books(account, lambda: 1.0)
+    assert [account.decide(capture_request(BRET), 1.0).status for _ in range(2)] == [200, 429]
+    put_settings(books, {"limit": [2, 4], "counting": "fixed-window"})
+    replies = [account.decide(capture_request(BRET), 3.9) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert "limit of 2 in 4 second(s)" in content(replies[-1])["ExceptionMessage"]
+    assert account.decide(capture_request(BRET), 4.0).status == 200
+    put_settings(books, {"limit": None})
+    assert {account.decide(capture_request(BRET), 4.0).status for _ in range(100)} == {200}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"\xff", b'{"limit":[0,5]}', b'{"limit":[1000001,5]}', b'{"limit":[1,1e-9]}'),
+        *(b'{"limit":[2.5,5]}', b'{"limit":[true,5]}', b'{"limit":[1,NaN]}', b'{"limit":25}'),
+        *(b'{"counting":"leaky"}', b'{"counting":["gcra"]}', b'{"count_refused":1}', b'{"seed":1}'),
+        *(b'{"limit":[1,' + b"9" * 400 + b"]}", b'{"\\ud800":1}', b'{"counting":"gcra"}' + b" " * 65_536),
+    ],
+)
+def test_invalid_settings_are_answered_400_and_change_nothing(body: bytes):
+    """The error is one short line."""
+    books = make_books()
+    reply = put_settings(books, body)
+    assert reply.status == 400
+    error = content(reply)["error"]
+    assert 0 < len(error) < 600
+    assert error.isprintable()
+    assert content(answer(get("settings"), books)) == SETTINGS
+
+
+@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("limit", [(1, 0.001), (1_000_000, 0.001), (1, 86_400.0), (1_000_000, 86_400)])
+def test_every_valid_limit_can_be_counted(counting: str, limit: tuple[int, float]):
+    """The smallest and the largest numbers overflow nothing, even late."""
+    account = Account(limit=limit, counting=counting, count_refused=True)
+    assert {account.decide(capture_request(BRET), at).status for at in (0.0, 1e9, 1e9)} <= {200, 429}
 
 
 def test_an_unknown_page_is_404():

@@ -155,7 +155,13 @@ def test_settings_can_be_changed():
     """PUT changes what it names, and answers with all."""
     books = make_books()
     reply = answer(post("settings", {"counting": "gcra", "limit": [5, 1]}, HOST, "PUT"), books)
-    expected = {"limit": [5, 1], "counting": "gcra", "count_refused": False, "processing_rate": 6000.0}
+    expected = {
+        "limit": [5, 1],
+        "bulk_limit": [1, 5.0],
+        "counting": "gcra",
+        "count_refused": False,
+        "processing_rate": 6000.0,
+    }
     assert content(reply) == expected
     assert content(answer(get("settings"), books)) == expected
     assert answer(post("settings", {"limit": "x"}, HOST, "PUT"), books).status == 400
