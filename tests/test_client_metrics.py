@@ -48,6 +48,16 @@ async def test_clients_of_one_account_count_their_limit_once(sandbox: Sandbox, c
     assert tokens == 23
 
 
+async def test_a_forked_child_does_not_report_its_parent(sandbox: Sandbox, collected: Collected) -> None:
+    """The parent's client is not open in the child, which would show its tokens for ever."""
+    async with client_of(sandbox) as lsq:
+        await lsq.leads.capture(LEAD)
+        assert collected.points("leadsquared.limit.tokens")
+        lsq._session._process, process = 0, lsq._session._process
+        assert collected.points("leadsquared.limit.tokens") == {}
+        lsq._session._process = process
+
+
 async def test_followed_requests_are_counted(sandbox: Sandbox, collected: Collected) -> None:
     """A request counts until its caller has the outcome or leaves."""
     async with client_of(sandbox) as lsq:

@@ -62,6 +62,19 @@ def test_other_subscribers_get_the_event_on_which_one_fails() -> None:
     assert told.names == ["sent"]
 
 
+def test_a_subscriber_gets_events_from_its_level_on() -> None:
+    """Others are not created for it, and those that somebody else wants do not reach it."""
+    events, told = ClientEvents(None), list[Event]()
+    events.subscribe(told.append, logging.INFO)
+    assert (events.wants(logging.DEBUG), events.wants(logging.INFO)) == (False, True)
+    leave = events.subscribe(lambda event: None)
+    assert events.wants(logging.DEBUG)
+    events.emit(Sent(operation="leads.capture", reference=None, attempts=1, waited=0.0))
+    assert told == []
+    leave()
+    assert not events.wants(logging.DEBUG)
+
+
 def test_a_subscriber_can_leave() -> None:
     """Also while it is called."""
     events, told = ClientEvents(None), Recorded()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from typing import Any
@@ -97,6 +98,15 @@ async def test_a_call_belongs_to_the_current_span_and_a_poll_to_none(
     by_name = {span.name: span for span in spans.get_finished_spans()}
     assert by_name["leads.capture"].parent == form.get_span_context()
     assert by_name["leads.capture status"].parent is None
+
+
+async def test_spans_alone_create_no_event_for_a_call_that_succeeds(
+    sandbox: Sandbox, spans: InMemorySpanExporter
+) -> None:
+    """They need retries only, and an event costs a call more than the span's attributes."""
+    async with client_of(sandbox) as lsq:
+        events = lsq._session.events
+        assert (events.wants(logging.DEBUG), events.wants(logging.INFO)) == (False, True)
 
 
 def test_a_program_without_opentelemetry_imports_none_of_it() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from leadsquared_async import Lane, LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
+from leadsquared_async import Delivery, Lane, LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
+from leadsquared_async.events import Abandoned
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.telemetry import metrics as table
 from leadsquared_async.telemetry.metrics import METRICS
+from leadsquared_async.telemetry.recorder import MetricsRecorder
 from tests.clients import LEAD, client_of
 from tests.collected import Collected
 
@@ -72,6 +74,15 @@ async def test_a_call_whose_caller_leaves_is_counted(sandbox: Sandbox, collected
     calls = {("CancelledError", "acme", "leads.capture", "accepted"): 1}
     assert collected.points("leadsquared.calls") == calls
     assert collected.points("leadsquared.attempts") == {("acme", "leads.capture"): 1}
+
+
+def test_a_result_that_was_not_read_is_no_second_call(collected: Collected) -> None:
+    """Its call has ended before its batch was left."""
+    left = Abandoned(
+        operation="leads.capture", reference=None, request_id="1", delivery=Delivery.ACCEPTED, item=3
+    )
+    MetricsRecorder(table.instruments(), None)(left)
+    assert collected.points("leadsquared.calls") == {}
 
 
 async def test_a_path_that_may_hold_an_id_is_no_attribute(sandbox: Sandbox, collected: Collected) -> None:
