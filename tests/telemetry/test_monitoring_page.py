@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from leadsquared_async import Outbox
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from leadsquared_async import Outbox, Rejected
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.telemetry.metrics import METRICS
-from tests.clients import client_of
+from tests.clients import LEAD, client_of
 from tests.examples.programs import EXAMPLES
 from tests.prometheus import program, series_of
 
@@ -39,6 +42,19 @@ def test_every_attribute_is_explained() -> None:
     explained = re.findall(r"^\| `([\w.]+)` \| (?!counter|gauge|histogram)", PAGE, re.MULTILINE)
     wanted = {name for metric in METRICS for name in metric.attributes}
     assert wanted <= set(explained)
+
+
+async def test_every_attribute_of_a_span_is_explained(sandbox: Sandbox, spans: InMemorySpanExporter) -> None:
+    """In the table of spans, and no other is."""
+    sandbox.books.faults = Faults(script=("503", "ok", "500-mx"))
+    async with client_of(sandbox, name="acme") as lsq:
+        await lsq.leads.capture(LEAD, reference="form-1")
+        with pytest.raises(Rejected):
+            await lsq.leads.capture(LEAD)
+    wanted = {name for span in spans.get_finished_spans() for name in span.attributes or {}}
+    section = PAGE.partition("## Spans")[2].partition("\n\n- ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)} == wanted
 
 
 def test_the_configuration_of_prometheus_is_valid(tmp_path: Path) -> None:
