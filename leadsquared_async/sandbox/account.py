@@ -195,7 +195,7 @@ class Account:
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self.attempts[request.body.decode("utf-8", "replace")] += 1
         effects = Effects()
-        answer, over_limit = self._check_and_answer(request, call, fault, now, effects)
+        answer, over_limit = self._check_and_answer(request, call, fault, effects, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
         why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
         arrival = Arrival(
@@ -208,7 +208,7 @@ class Account:
         return reply
 
     def _check_and_answer(
-        self, request: Request, call: Call | None, fault: Fault, now: float, effects: Effects
+        self, request: Request, call: Call | None, fault: Fault, effects: Effects, now: float
     ) -> tuple[Reply, bool]:
         """Return the reply, and whether the rate limit rejected the call."""
         if call is None:
@@ -219,11 +219,11 @@ class Account:
         counter = self._bulk_counter if call.name == "bulk" else self._counter
         if counter is not None and not counter.admit(now):
             return hinted(self._over_limit(call), "over the limit"), True
-        return self._answer(request, call, fault, now, effects), False
+        return self._answer(request, call, fault, effects, now), False
 
-    def _answer(self, request: Request, call: Call, fault: Fault, now: float, effects: Effects) -> Reply:
+    def _answer(self, request: Request, call: Call, fault: Fault, effects: Effects, now: float) -> Reply:
         try:
-            answer = self._serve(request, call, fault, now, effects)
+            answer = self._serve(request, call, fault, effects, now)
         except RejectedError as error:
             return error.reply
         if fault.over_limit:
@@ -233,7 +233,7 @@ class Account:
             return answer if call.name == "user" else wrong_region(SYNC_HOST)
         return fault.answer or answer
 
-    def _serve(self, request: Request, call: Call, fault: Fault, now: float, effects: Effects) -> Reply:
+    def _serve(self, request: Request, call: Call, fault: Fault, effects: Effects, now: float) -> Reply:
         """Answer as without faults; raises RejectedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         _check_keys(request, query, call)
