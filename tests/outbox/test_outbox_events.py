@@ -15,6 +15,7 @@ import pytest
 from leadsquared_async import Event, Outbox, OutboxItem, submissions
 from leadsquared_async.events import (
     Abandoned,
+    AttemptFailed,
     CallbackFailed,
     CallEnded,
     DeadLetter,
@@ -34,7 +35,7 @@ from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, lead, play
 from tests.recorded import recording
 
-OF_CALLS = (Sent, Retried, CallEnded, Abandoned)
+OF_CALLS = (AttemptFailed, Sent, Retried, CallEnded, Abandoned)
 LEAD_ID = "00000000-0000-4000-8000-000000000001"
 SUBMISSION = submissions.capture_lead(lead(1), reference="form-1")
 OF_ITEM = {"owner": "outbox", "item": 1, "operation": "leads.capture", "reference": "form-1"}
