@@ -25,6 +25,7 @@ from leadsquared_async.cli.options import LEADS, SENDING, BulkRate, InputFile, R
 from leadsquared_async.cli.outboxes import forget, items, purge, requeue, stats
 from leadsquared_async.cli.run_options import RunOptions
 from leadsquared_async.cli.sandbox import sandbox
+from leadsquared_async.cli.serving import serve
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.operations import OPERATIONS, operation_named
 from leadsquared_async.submissions import UpdateBehavior
@@ -146,5 +147,5 @@ register(app, "Send a file", capture, check, submit)
 register(app, FOLLOW, status, wait)
 register(app, "The account", fields, metrics, doctor)
 register(app, "Without an account", demo, sandbox)
-register(outbox, None, stats, items, drain, requeue, forget, export, purge)
+register(outbox, None, stats, items, drain, serve, requeue, forget, export, purge)
 app.add_typer(outbox, rich_help_panel=FOLLOW)

@@ -41,6 +41,7 @@ class Connection:
         ),
     ] = None
     bulk_rate: str | None = None
+    name: str | None = None
 
     @property
     def limit(self) -> RateLimit:
@@ -71,6 +72,7 @@ class Connection:
         """A client, not entered yet; a quick one retries for a few seconds only."""
         with _in_options():
             return LeadSquared(
+                name=self.name,
                 host=self.host,
                 region=self.region,
                 rate_limit=self.limit,

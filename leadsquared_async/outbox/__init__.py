@@ -6,11 +6,13 @@ from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
 from leadsquared_async.outbox.outbox import (
     Outbox,
     delivering,
+    is_locked_out,
     note_of,
     put_each,
     set_note,
     states_in,
     states_of,
+    why_stopped,
 )
 from leadsquared_async.outbox.rows import UnreadableRowError
 
@@ -22,10 +24,12 @@ __all__ = [
     "Ticket",
     "UnreadableRowError",
     "delivering",
+    "is_locked_out",
     "note_of",
     "place_of",
     "put_each",
     "set_note",
     "states_in",
     "states_of",
+    "why_stopped",
 ]

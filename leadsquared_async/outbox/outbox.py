@@ -514,6 +514,18 @@ async def set_note(outbox: Outbox, name: str, text: str) -> None:
     await outbox._opened().write(Store.set_meta, name, text)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+def is_locked_out(outbox: Outbox) -> bool:
+    """Whether an outbox with a client waits for another process, which delivers."""
+    service = outbox._service  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return service is not None and not service.has_lock
+
+
+def why_stopped(outbox: Outbox) -> str | None:
+    """Why an open outbox has stopped delivering, until it is opened again; None if it has not."""
+    service = outbox._service  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return None if service is None else service.ended
+
+
 async def states_in(outbox: Outbox, state: ItemState) -> AsyncGenerator[OutboxItem]:
     """The items of a state, oldest first, without their values."""
     after = BEFORE_ALL

@@ -72,7 +72,11 @@ def _close_in(note: str) -> tuple[float, int | None]:
 
 
 class Service:
-    """The tasks that deliver one outbox."""
+    """The tasks that deliver one outbox.
+
+    Attributes:
+        has_lock: whether no other process delivers, so that this one does or is about to.
+    """
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Service:
         self._confirm = confirm
         self._keep_rejected = keep_rejected
         self._lock = DeliveryLock(path)
+        self.has_lock = False
         self._deliverer: Deliverer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
@@ -137,8 +142,8 @@ class Service:
 
     async def start(self) -> None:
         """Deliver once no other process does; raises OutboxError if the lock file cannot be used."""
-        is_free = self._lock.acquire()
-        if is_free:
+        self.has_lock = self._lock.acquire()
+        if self.has_lock:
             try:
                 with suppress(OutboxError):
                     self._put_before = await self._writer.read(Store.last_id)
@@ -146,7 +151,7 @@ class Service:
             except BaseException:
                 self._lock.release()
                 raise
-        self._run(self._deliver(is_free=is_free), "delivery")
+        self._run(self._deliver(), "delivery")
 
     async def empty_log(self) -> None:
         """Remove erased values from the write-ahead log, if this process delivers."""
@@ -184,10 +189,10 @@ class Service:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _deliver(self, *, is_free: bool) -> None:
-        while not is_free:
+    async def _deliver(self) -> None:
+        while not self.has_lock:
             await asyncio.sleep(TRY_THE_LOCK_EVERY)  # the kernel does not notify waiters
-            is_free = self._lock.acquire()
+            self.has_lock = self._lock.acquire()
         await self._begin()
         sender, trackers, *_ = parts_of(self._client)
         confirmer: Confirmer | None = None
