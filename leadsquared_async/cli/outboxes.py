@@ -183,7 +183,8 @@ def requeue(
     queued, refused = (sum(counts) for counts in zip(*_each(files, put_back), strict=True))
     verb = "would be sent again" if dry_run else "will be sent again"
     if queued and not dry_run:
-        verb += f", by: leadsquared outbox drain {' '.join(shlex.quote(str(path)) for path in files)}"
+        named = " ".join(shlex.quote(str(path)) for path in files)
+        verb += f", by the process that delivers, else by: leadsquared outbox drain {named}"
     terminal.result(
         f"{counted(queued, 'row')} {verb}" + (f", {refused:,} cannot be" if refused else ""),
         {

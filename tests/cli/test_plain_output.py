@@ -81,7 +81,10 @@ Reference
 2   rejected  N s  leads.capture  ID                                    MXUnknownAttributeException  \
 new.csv:3
 """
-REQUEUED = "1 row will be sent again, by: leadsquared outbox drain new.csv.sandbox.outbox\n"
+REQUEUED = (
+    "1 row will be sent again, by the process that delivers, else by: "
+    "leadsquared outbox drain new.csv.sandbox.outbox\n"
+)
 
 
 async def test_what_is_printed_of_a_rejected_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,4 +121,5 @@ def test_prometheus_scrapes_the_deliverer() -> None:
     port = DELIVERER["command"][-1].rpartition(":")[2]
     assert job["static_configs"] == [{"targets": [f"deliverer:{port}"]}]
     mounted = [it.split(":") for it in COMPOSE["services"]["prometheus"]["volumes"]]
+    assert all((DEPLOY / here).is_file() for here, *_ in mounted)
     assert [Path(place).name for _, place, _ in mounted[1:]] == configuration["rule_files"]
