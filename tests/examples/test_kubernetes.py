@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
 from leadsquared_async import Outbox, RateLimit
@@ -15,8 +14,7 @@ from leadsquared_async.client import GRACE as CLIENTS
 from leadsquared_async.outbox.outbox import GRACE as OUTBOXES
 from leadsquared_async.outbox.store import BUSY
 from leadsquared_async.sandbox import Faults, Sandbox
-from tests.examples.programs import DOWN, EXAMPLES, FAST, numbers, running
-from tests.examples.test_fastapi_form import send
+from tests.examples.programs import DOWN, EXAMPLES, FAST, PLANTED, browser, numbers, running
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +23,7 @@ FORM, DRAIN = (part for part in MANIFEST.split("\n---\n") if "template:" in part
 
 
 def commands(part: str) -> list[list[str]]:
-    """The container's, then its preStop; a list of words in brackets is JSON as well."""
+    """Each container's, then its preStop; a list of words in brackets is JSON as well."""
     return [json.loads(words) for words in re.findall(r"\bcommand: (\[.*?\])", part, re.DOTALL)]
 
 
@@ -45,11 +43,12 @@ def environment(part: str) -> Mapping[str, str]:
     return dict(re.findall(r"- name: (\w+)\n +value: (.+)", part))
 
 
-def here(part: str, volume: Path) -> list[str]:
-    """The container's command on this machine: the server is on loopback, and there is no limit."""
+def here(part: str, volume: Path, container: int = 0) -> list[str]:
+    """A container's command on this machine: the servers are on loopback, and there is no limit."""
     others = {"leadsquared": "leadsquared_async", "0.0.0.0": "127.0.0.1", "8000": "{port}", "5/5": "1000/1"}
+    others["0.0.0.0:8026"] = "127.0.0.1:{port}"
     mount = text(part, "mountPath")
-    return [others.get(word, word).replace(mount, str(volume)) for word in commands(part)[0]]
+    return [others.get(word, word).replace(mount, str(volume)) for word in commands(part)[2 * container]]
 
 
 @pytest.fixture
@@ -65,14 +64,24 @@ async def test_what_a_pod_leaves_on_its_volume_the_job_delivers(tmp_path: Path, 
     mount = text(FORM, "mountPath")
     env = {name: value.replace(mount, str(volume)) for name, value in environment(FORM).items()}
     env["LEADSQUARED_RATE_LIMIT"] = FAST
+    env["PYTHONPATH"] = str(EXAMPLES / "deploy")
+    deliverer = here(FORM, volume, container=1)
     async with Sandbox(limit=None, faults=DOWN) as sandbox:
-        async with running(*here(FORM, volume), sandbox=sandbox, folder=tmp_path, **env) as pod:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{pod.port}") as browser:
+        async with (
+            running(*here(FORM, volume), sandbox=sandbox, folder=tmp_path, **env) as pod,
+            running(*deliverer, sandbox=sandbox, folder=tmp_path, **env) as beside,
+        ):
+            async with browser(pod) as visitors:
                 for visitor in range(3):
-                    await send(browser, visitor)
+                    values = {"EmailAddress": f"{PLANTED}-{visitor}@example.com"}
+                    assert (await visitors.post("/", data=values)).status_code == 200
                 probes = re.findall(r"path: (\S+), port: http", FORM)
-                assert [(await browser.get(path)).status_code for path in probes] == [200, 200, 200]
+                assert [(await visitors.get(path)).status_code for path in probes] == [200, 200, 200]
+            (path,) = re.findall(r"path: (\S+), port: deliverer", FORM)
+            async with browser(beside) as kubelet:
+                assert (await kubelet.get(path)).status_code == 200
             await pod.stopped(within=number(FORM, "terminationGracePeriodSeconds"))
+            assert await beside.stopped(within=number(FORM, "terminationGracePeriodSeconds")) == 0
         assert numbers(sandbox) == []
         sandbox.books.faults = Faults()
         async with running(*here(DRAIN, volume), sandbox=sandbox, folder=tmp_path) as job:
@@ -119,10 +128,14 @@ def test_the_pods_and_the_job_keep_to_one_limit_together() -> None:
 
 
 def test_a_pod_is_given_the_time_that_its_end_may_take() -> None:
-    """The preStop's, the server's, the outbox's, the client's, and twice what SQLite waits for a lock."""
-    server, before = commands(FORM)
-    assert before[0] == "sleep"
+    """The preStop's, the outbox's, the client's, and twice what SQLite waits for a lock.
+
+    The deliverer begins to stop when the form has ended.
+    """
+    server, before, _, before_delivery = commands(FORM)
+    assert before[0] == before_delivery[0] == "sleep"
     slow = server[server.index("--timeout-graceful-shutdown") + 1]
+    assert int(before_delivery[1]) >= int(before[1]) + int(slow)
     ours = OUTBOXES + CLIENTS + 2 * BUSY / 1000
-    assert number(FORM, "terminationGracePeriodSeconds") > int(before[1]) + int(slow) + ours
+    assert number(FORM, "terminationGracePeriodSeconds") > int(before_delivery[1]) + ours
     assert number(DRAIN, "terminationGracePeriodSeconds") > ours
