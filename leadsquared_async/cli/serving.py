@@ -150,7 +150,7 @@ class FileDelivery:
                 "dead_letters": counts["rejected"] + counts["unknown"],
                 "oldest": snapshot.oldest,
                 "size": snapshot.size,
-                "looked": _now() - self._looked_at,
+                "age": _now() - self._looked_at,
             }
         return shown
 
