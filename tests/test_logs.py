@@ -99,8 +99,8 @@ def test_only_these_modules_have_a_logger_of_their_own() -> None:
     """There is one place that writes the records of a client, so that none lacks its name."""
     found = {place.partition(":")[0] for path in PACKAGE.rglob("*.py") for place in loggers(path)}
     # redaction.py filters the records of httpx and httpcore; terminal.py shows records;
-    # server.py is uvicorn's, of the sandbox.
-    assert found == {"logs.py", "redaction.py", "terminal.py", "server.py"}
+    # log_lines.py writes those of a command to standard error; server.py is uvicorn's, of the sandbox.
+    assert found == {"logs.py", "redaction.py", "terminal.py", "log_lines.py", "server.py"}
 
 
 @pytest.mark.parametrize("name", ["acme", "100 % acme", None])

@@ -13,6 +13,7 @@ from taskiq.exceptions import SendTaskError
 
 from leadsquared_async import Event, submissions
 from leadsquared_async.events import (
+    AttemptFailed,
     CallbackFailed,
     CallEnded,
     DeadLetter,
@@ -32,7 +33,7 @@ from tests.clients import LEAD
 from tests.integrations.in_memory import World, capture, play
 from tests.recorded import Recorded, recording
 
-OF_CALLS = (Sent, Retried, CallEnded)
+OF_CALLS = (AttemptFailed, Sent, Retried, CallEnded)
 OF_TASK = {"owner": "tasks", "operation": "leads.capture", "reference": "form-1"}
 
 

@@ -10,6 +10,8 @@ const ALWAYS_TAKEN = ["lost", "half-body", "drip-headers", "drip-body"];
 let faults = null;
 let countingTexts = {};
 let changing = 0; // how many changes the sandbox has not answered yet: until then their values stay
+let settledAt = 0; // when the last answer is certainly newer than the overviews that still arrive
+const SETTLING = 300; // milliseconds
 
 // Build the controls once; `update` shows the current values.
 export async function startControls(closePanel) {
@@ -24,7 +26,7 @@ export async function startControls(closePanel) {
 }
 
 export function update({ settings, queues, statuses, faults: current, now }) {
-  if (changing) return;
+  if (changing || performance.now() < settledAt) return;
   faults = current;
   const { limit } = settings;
   byId("no-limit").checked = limit === null;
@@ -204,6 +206,7 @@ async function send(page, changes) {
   changing += 1;
   const changed = await attempt(() => ask(page, { method: "PUT", body: changes }));
   changing -= 1;
+  settledAt = performance.now() + SETTLING;
   return changed;
 }
 
