@@ -354,7 +354,7 @@ class DeadLetter(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryStopped(Event):
-    """An outbox has stopped delivering, and does not resume by itself: open it again.
+    """An outbox has stopped delivering and does not resume until it is opened again.
 
     Attributes:
         owner: "outbox".
@@ -508,7 +508,7 @@ class CallbackFailed(Event):
     """The application's own code raised an exception that no caller gets.
 
     Attributes:
-        callback: "on_final" (called again later), "on_event" (told once for each event and exception; not
+        callback: "on_final" (called again later), "on_event" (reported once for each event and exception; not
             passed to callbacks), or "source" (of a batch that was left).
         kind: the exception.
         item: the row or task of `on_final`; the event's name for `on_event`; the batch of a source.

@@ -31,8 +31,8 @@ def outcome_of(result: Result[dict[str, str]]) -> tuple[str | None, str | None]:
     if result.status is not None:
         return result.status.lead_id, None if result.ok else result.status.reason
     assert result.error is not None
-    is_of_the_account = result.receipt is None and result.error.fault is Fault.ACCOUNT
-    may_repeat = is_of_the_account or result.error.safe_to_retry
+    is_account_error = result.receipt is None and result.error.fault is Fault.ACCOUNT
+    may_repeat = is_account_error or result.error.safe_to_retry
     return None, None if may_repeat else str(result.error)
 
 

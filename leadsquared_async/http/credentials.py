@@ -20,7 +20,7 @@ class CredentialsSource:
 
     Args:
         source: the credentials, or an async callable that returns them.
-        events: is told when the callable returns other ones.
+        events: receive an event when the callable returns other keys.
     """
 
     def __init__(self, source: Credentials | CredentialsProvider, events: ClientEvents) -> None:
