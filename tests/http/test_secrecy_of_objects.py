@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import pickle
 import pprint
-import re
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -318,7 +317,11 @@ async def test_a_transport_that_names_the_address_before_it_sends_shows_no_key()
     watch.assert_nothing_secret()
 
 
-@pytest.mark.parametrize("value", ["45", "**", "a", KEYS["access_key"][3:9], "bret"])
+# No part of these looks like a number or an address, of which debug lines are full.
+LETTERS = {"access_key": "u$rGHJKWQZ", "secret_key": "ZYXWVUTSRQPNMK", "api_key": "KQJWZHXVGY"}
+
+
+@pytest.mark.parametrize("value", ["WV", "**", "K", LETTERS["access_key"][3:9], "bret"])
 async def test_a_short_value_unmasks_no_key(value: str) -> None:
     """A value that is part of a key or of another value is masked after it."""
 
@@ -327,13 +330,13 @@ async def test_a_short_value_unmasks_no_key(value: str) -> None:
             raise httpx.ConnectError(f"no route to {request.url}")
 
     query = {"a": value, "b": "bret.lee@planted-mail.example"}
-    async with watching() as watch, answering(None, transport=Talkative(), retry=ONCE) as lsq:
+    client = answering(None, transport=Talkative(), retry=ONCE, **LETTERS)
+    async with watching() as watch, client as lsq:
         errors = [await failure(lsq.leads.capture({"mx_Part": value}))]
         errors.append(await failure(lsq.request("POST", "/x", query=query)))
     assert all("no route to" in str(error) for error in errors)
-    # The host and the address of an object may look like a part of a key.
-    said = re.sub(r"sandbox\.invalid|x[0-9a-f]{8,}", "", f"{errors} {watch.lines}")  # asyncio cuts addresses
-    for key in KEYS.values():
+    said = f"{errors} {watch.lines}"
+    for key in LETTERS.values():
         assert not [key[at : at + 6] for at in range(len(key) - 5) if key[at : at + 6] in said]
     assert "lee@planted" not in said
 
