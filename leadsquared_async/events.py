@@ -1,8 +1,8 @@
 """The events of a client: what happens to its calls, items and limits. Pure.
 
 Pass `LeadSquared(on_event=...)` to receive them. Each one is also a record of the logger `leadsquared_async`.
-No event contains a key, a value of a lead or text of LeadSquared. The import takes milliseconds, so the
-package does it when the first event is emitted.
+No event contains a key, a value of a lead or text from LeadSquared. The import takes milliseconds, so the
+package imports this module when it emits the first event.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened.
+    """The base class of all events.
 
     Attributes:
-        name: what happened, such as "retried"; the record's attribute `event`.
+        name: the event's name, such as "retried"; the record's attribute `event`.
         level: the level of its log record.
         template: the message of its log record, in the %-format of `logging`.
         client: the client's `name=`.
@@ -85,20 +85,20 @@ class Sent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(Event):
-    """An attempt of a call failed, whether it is retried, was the last one, or its caller has left.
+    """An attempt of a call failed; emitted whether or not it is retried or its caller has left.
 
     Attributes:
         operation: what was called.
         reference: the caller's own id.
         delivery: whether the attempt may have arrived.
-        kind: LeadSquared's name of the exception, else the error.
+        kind: LeadSquared's exception name, else the error class.
         status_code: the HTTP status, if there was an answer.
-        throttled: whether LeadSquared refused it because the account is over its rate limit.
+        throttled: whether LeadSquared rejected it because the account is over its rate limit.
     """
 
     name: ClassVar[str] = "attempt_failed"
     template: ClassVar[str] = (
-        "%(operation)s: an attempt failed with HTTP status %(status_code)s: %(kind)s, %(delivery)s "
+        "%(operation)s: attempt failed: %(kind)s, HTTP status %(status_code)s, %(delivery)s "
         "(reference %(reference)s)"
     )
 
@@ -118,11 +118,11 @@ class Retried(Event):
         operation: what is called.
         reference: the caller's own id.
         attempts: attempts so far.
-        waited: seconds waited so far, without this pause.
+        waited: seconds waited so far, not counting this pause.
         delay: seconds of the pause.
         delivery: whether the attempt may have arrived.
         fault: who has to act.
-        kind: LeadSquared's name of the exception, else the error, such as "ServerError".
+        kind: LeadSquared's exception name, else the error class, such as "ServerError".
         status_code: the HTTP status, if there was an answer.
         reason: what happened.
     """
@@ -147,7 +147,7 @@ class Retried(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded(Event):
-    """A call ended, and its caller has the answer or the error.
+    """A call ended, and its caller got the answer or the error.
 
     Attributes:
         operation: what was called.
@@ -156,11 +156,11 @@ class CallEnded(Event):
         request_id: the RequestID of an accepted submission.
         delivery: whether it arrived; "accepted" if the call succeeded.
         fault: who has to act; None if it succeeded.
-        kind: LeadSquared's name of the exception, else the error; None if it succeeded.
-        attempts: how many were made.
+        kind: LeadSquared's exception name, else the error class; None if it succeeded.
+        attempts: the number of attempts.
         waited: seconds spent waiting for the rate limit and between attempts.
-        waited_for_limit: seconds of these for the rate limit.
-        duration: seconds of the whole call.
+        waited_for_limit: the part of `waited` that was for the rate limit.
+        duration: seconds that the whole call took.
         status_code: the HTTP status of the last answer.
     """
 
@@ -186,7 +186,7 @@ class CallEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned(Event):
-    """A submission ended without its caller, who was cancelled or did not read the result.
+    """A submission ended, but its caller was cancelled or did not read the result.
 
     If it was rejected or may have arrived, it is a `DeadLetter` instead, unless an outbox or a task keeps it.
 
@@ -216,15 +216,15 @@ class Abandoned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processed(Event):
-    """LeadSquared has processed a followed request: it succeeded or failed.
+    """LeadSquared has processed a followed request, with success or failure.
 
     Attributes:
         operation: what was submitted.
-        reference: the caller's own id, if it was known to the one who follows.
+        reference: the caller's own id, if the code that follows the request knows it.
         request_id: the RequestID.
         succeeded: whether it succeeded.
-        kind: LeadSquared's name of the exception; None if it succeeded.
-        waited: seconds for which it was followed.
+        kind: LeadSquared's exception name; None if it succeeded.
+        waited: seconds from the start of following to the outcome.
     """
 
     name: ClassVar[str] = "processed"
@@ -246,14 +246,14 @@ class Processed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held(Event):
-    """Delivery is on hold after errors that would hit other items; one item is probed periodically.
+    """Delivery is on hold after errors that would affect other items too; one item is tried periodically.
 
     Attributes:
         owner: "outbox" or "tasks".
         what: what is on hold, such as "every item of leads.capture".
         operation: the operation on hold; None for all.
         fault: who has to act: "account" or "server".
-        kind: LeadSquared's name of the exception, else the error.
+        kind: LeadSquared's exception name, else the error class.
         reason: what happened.
         delay: seconds until the next probe.
     """
@@ -275,7 +275,7 @@ class Held(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
-    """A hold has ended: an item was sent or followed again.
+    """A hold has ended: an item was sent or followed successfully.
 
     Attributes:
         owner: "outbox" or "tasks".
@@ -294,7 +294,7 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered(Event):
-    """An item is final: LeadSquared has it.
+    """An item is final, and LeadSquared has it.
 
     Attributes:
         owner: "outbox" or "tasks".
@@ -320,7 +320,7 @@ class Delivered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter(Event):
-    """A submission ended rejected or unknown, and no error was raised to its caller: a person has to look.
+    """A submission ended rejected or unknown, and no caller got the error; it needs manual review.
 
     Attributes:
         owner: who had it: "outbox", "tasks", "batch" (its result was not read) or "call" (its caller left).
@@ -330,7 +330,7 @@ class DeadLetter(Event):
         reference: the caller's own id.
         request_id: the RequestID, if it was accepted before.
         delivery: whether it arrived.
-        kind: LeadSquared's name of the exception, such as "MXDuplicateEntryException", else the error.
+        kind: LeadSquared's exception name, such as "MXDuplicateEntryException", else the error class.
         reason: what happened.
     """
 
@@ -354,7 +354,7 @@ class DeadLetter(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryStopped(Event):
-    """An outbox has stopped delivering and does not resume until it is opened again.
+    """An outbox has stopped delivering; it resumes only when it is opened again.
 
     Attributes:
         owner: "outbox".
@@ -371,11 +371,11 @@ class DeliveryStopped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLost(Event):
-    """A store cannot be used, and is retried until it can be.
+    """A store is unavailable; it is retried until it is available again.
 
     Attributes:
         store: "outbox file" (nothing is sent), "task store" (no task is taken) or "limit store" (each process
-            keeps to its share of the limit).
+            uses its own share of the limit).
         reason: what happened.
     """
 
@@ -389,7 +389,7 @@ class StoreLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreBack(Event):
-    """A lost store can be used again.
+    """A lost store is available again.
 
     Attributes:
         store: as in `StoreLost`.
@@ -407,19 +407,19 @@ class StoreBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled(Event):
-    """LeadSquared answered 429, for the first time in at least a minute.
+    """LeadSquared answered 429 for the first time in at least a minute.
 
     Attributes:
         what: what is limited: "calls" or "bulk calls".
         limit: the limit in force.
-        pause: seconds for which LeadSquared wants no call (Retry-After); None if it does not say.
+        pause: seconds until the next call may be sent (Retry-After); None if LeadSquared does not say.
     """
 
     name: ClassVar[str] = "throttled"
     level: ClassVar[int] = logging.WARNING
     template: ClassVar[str] = (
-        "the account is over its rate limit (429) although this client keeps to %(limit)s for %(what)s: does "
-        "another program use the account?"
+        "the account is over its rate limit (429) although this client stays within %(limit)s for %(what)s: "
+        "another program may be using the account"
     )
 
     what: str
@@ -500,12 +500,12 @@ class CredentialsRenewed(Event):
 
     name: ClassVar[str] = "credentials_renewed"
     level: ClassVar[int] = logging.INFO
-    template: ClassVar[str] = "LeadSquared rejected the keys (401); the callable returned others"
+    template: ClassVar[str] = "LeadSquared rejected the keys (401); the callable returned new keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackFailed(Event):
-    """The application's own code raised an exception that no caller gets.
+    """A callback of the application, or the source of a batch, raised an exception that no caller gets.
 
     Attributes:
         callback: "on_final" (called again later), "on_event" (reported once for each event and exception; not

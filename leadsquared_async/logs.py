@@ -1,4 +1,4 @@
-"""What a client tells: its events, and the package's log."""
+"""Passes the events of a client to its subscribers and to the package's log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ClientEvents:
         self._failures: set[tuple[str, type]] = set()
 
     def subscribe(self, subscriber: Subscriber, level: int = logging.DEBUG) -> Callable[[], None]:
-        """Call `subscriber` with each event from this level on; the returned function ends that."""
+        """Call `subscriber` with each event from this level on, until the returned function is called."""
         entry = (level, subscriber)
         self._subscribers.append(entry)
         self._lowest = min(self._lowest, level)
@@ -58,7 +58,7 @@ class ClientEvents:
         self._lowest = min((level for level, _ in self._subscribers), default=NOBODY)
 
     def wants(self, level: int) -> bool:
-        """Whether anybody receives an event of this level: ask before creating an event of DEBUG or INFO."""
+        """Whether events of this level are received; check it before creating a DEBUG or INFO event."""
         return level >= self._lowest or _logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
@@ -83,7 +83,7 @@ class ClientEvents:
                 self._failed(event, error)
 
     def _failed(self, event: Event, error: BaseException) -> None:
-        """Log it once; a subscriber must not get the event of its own failure."""
+        """Log it once; a subscriber does not get the event of its own failure."""
         from leadsquared_async.events import CallbackFailed  # noqa: PLC0415 - slow to import
 
         kind = (event.name, type(error))
