@@ -1,7 +1,7 @@
-"""Fixtures for pytest: a sandbox, and a client of it in the event loop of the test.
+"""pytest fixtures: a sandbox, and a client of it in the event loop of the test.
 
-pytest loads this module in every project where the package is installed, so it imports the rest of the
-package in its fixtures only.
+pytest loads this module in every project where the package is installed, so only the fixtures import the rest
+of the package.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ LOOP_SCOPES: tuple[Any, ...] = ("function", "class", "module", "package", "sessi
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the marker, and a fixture for each loop scope of pytest-asyncio."""
+    """Register the marker, and a fixture for each loop scope of pytest-asyncio."""
     config.addinivalue_line(
         "markers",
-        f"{FAULTS}(**faults): the faults of leadsquared_sandbox in this test; the arguments of Faults",
+        f"{FAULTS}(**faults): set the faults of leadsquared_sandbox for the test; arguments as for Faults",
     )
     if config.pluginmanager.hasplugin("asyncio"):
         import pytest_asyncio  # noqa: PLC0415
@@ -48,18 +48,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def leadsquared_sandbox_options() -> dict[str, Any]:
-    """The options of the sandbox, to override in a conftest.py; see `leadsquared_async.sandbox.Sandbox`."""
+    """The options of the sandbox; override it in a conftest.py. See `leadsquared_async.sandbox.Sandbox`."""
     return {}
 
 
 @pytest.fixture(scope="session")
 def leadsquared_session_sandbox(leadsquared_sandbox_options: dict[str, Any]) -> Iterator[Sandbox]:
-    """The sandbox of all tests, on a socket, for fixtures with a wider scope than a test."""
+    """The sandbox that all tests share, on a socket, for fixtures with a wider scope than a test."""
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415
 
     from leadsquared_async.sandbox import Sandbox  # noqa: PLC0415
 
-    # Its own thread, because event loops of tests come and go.
+    # It runs in its own thread, because the event loops of tests come and go.
     with (
         start_blocking_portal("asyncio") as portal,
         portal.wrap_async_context_manager(Sandbox(**leadsquared_sandbox_options)) as sandbox,
@@ -71,7 +71,7 @@ def leadsquared_session_sandbox(leadsquared_sandbox_options: dict[str, Any]) -> 
 def leadsquared_sandbox(
     leadsquared_session_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Sandbox:
-    """A sandbox on a socket without records; during the test the environment variables lead to it."""
+    """A sandbox on a socket, reset for the test; during the test, the environment variables point to it."""
     from leadsquared_async.limiter.local_limits import forget_unused  # noqa: PLC0415
     from leadsquared_async.sandbox import Faults  # noqa: PLC0415
     from leadsquared_async.testing import environment_of  # noqa: PLC0415
@@ -98,7 +98,7 @@ def leadsquared(request: pytest.FixtureRequest) -> LeadSquared:
 
 @pytest.fixture
 def leadsquared_without_waiting() -> Iterator[without_waiting]:
-    """`without_waiting()` during the test."""
+    """Runs the test in `without_waiting()`."""
     from leadsquared_async.testing import without_waiting  # noqa: PLC0415
 
     with without_waiting() as waits:
@@ -106,11 +106,14 @@ def leadsquared_without_waiting() -> Iterator[without_waiting]:
 
 
 def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
-    """The name of the fixture that opens a client in the loop in which the test runs."""
+    """The name of the fixture that opens a client in the event loop of the test."""
     if "anyio_backend" in request.fixturenames:
         if request.getfixturevalue("anyio_backend_name") == "asyncio":
             return "_leadsquared_anyio"
-        pytest.fail("leadsquared needs asyncio: let the fixture anyio_backend return it", pytrace=False)
+        pytest.fail(
+            'the fixture leadsquared needs asyncio: make the fixture anyio_backend return "asyncio"',
+            pytrace=False,
+        )
     if request.config.pluginmanager.hasplugin("asyncio"):
         import pytest_asyncio  # noqa: PLC0415
 
@@ -119,8 +122,8 @@ def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
             scope = marker and marker.kwargs.get("loop_scope")
             return _name(scope or request.config.getini("asyncio_default_test_loop_scope"))
     pytest.fail(
-        "leadsquared needs a test that pytest-asyncio or anyio runs; elsewhere use leadsquared_sandbox and "
-        "leadsquared_async.testing.client_of",
+        "the fixture leadsquared needs a test that pytest-asyncio or anyio runs; in other tests use "
+        "leadsquared_sandbox and leadsquared_async.testing.client_of",
         pytrace=False,
     )
 
@@ -130,7 +133,7 @@ def _name(loop_scope: str) -> str:
 
 
 def _opening() -> Callable[..., Any]:
-    """A new function for a fixture that opens a client in the loop in which it runs."""
+    """A new fixture function that opens a client in the loop in which it runs."""
 
     async def opened(leadsquared_sandbox: Sandbox) -> AsyncIterator[LeadSquared]:
         from leadsquared_async.testing import client_of  # noqa: PLC0415

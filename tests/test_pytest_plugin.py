@@ -164,7 +164,7 @@ def test_it_works_with_anyio_alone(pytester: pytest.Pytester) -> None:
         conftest="import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'",
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*leadsquared needs asyncio: let the fixture anyio_backend return it*"])
+    result.stdout.fnmatch_lines(["*leadsquared needs asyncio: make the fixture anyio_backend return *"])
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ LONGEST_VALUE = 200
 
 
 class Assertions(ABC):
-    """Assertions for tests. A message shows the values that were compared, but no key.
+    """Assertions for tests. A failure message shows the values that were compared, but no key.
 
-    They are about accepted submissions, processed or not. Values are compared as LeadSquared receives them,
-    as text; None stands for a value that was not sent.
+    They check accepted submissions, processed or not. Values are compared as text, as LeadSquared receives
+    them; None stands for a value that was not sent.
     """
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class Assertions(ABC):
         """The records of the account."""
 
     def assert_captured(self, *, count: int | None = None, **values: object) -> None:
-        """Assert that a capture with these values was accepted; with `count`, exactly so many.
+        """Assert that a capture with these values was accepted; with `count`, exactly that many.
 
         Example:
             sandbox.assert_captured(EmailAddress="bret.lee@example.com", mx_City="Pune")
@@ -45,8 +45,8 @@ class Assertions(ABC):
     def assert_submitted(self, operation: str, *, count: int | None = None, **values: object) -> None:
         """Like `assert_captured`, for any operation: `capture`, `update`, `activity` and so on.
 
-        Values have the names of the body, such as `ActivityNote`, schema names included, and of the query,
-        such as the `leadId` of an update.
+        Values are named as in the body (such as `ActivityNote` or a schema name) or the query (such as the
+        `leadId` of an update).
 
         Example:
             sandbox.assert_submitted("update", leadId=lead_id, mx_City="Pune")

@@ -1,4 +1,4 @@
-"""For tests of code that uses the client: the client of a sandbox, waits that pass at once, values to return.
+"""For tests of code that uses the client: a client of a sandbox, skipped waits, and values for mocks.
 
 With pytest, the fixtures of `leadsquared_async.pytest_plugin` are available without an import.
 """

@@ -21,7 +21,7 @@ def client_of(sandbox: Sandbox | SandboxTransport, **options: Any) -> LeadSquare
 
     Args:
         sandbox: a running sandbox, or a `SandboxTransport`, which needs no socket.
-        options: of `LeadSquared`; host and keys are the sandbox's.
+        options: the options of `LeadSquared`; the host and the keys are the sandbox's.
 
     Raises:
         ConfigurationError: an option is invalid.
@@ -42,7 +42,7 @@ def client_of(sandbox: Sandbox | SandboxTransport, **options: Any) -> LeadSquare
 
 
 def environment_of(sandbox: Sandbox) -> dict[str, str]:
-    """The environment variables with which `LeadSquared()` is a client of this sandbox.
+    """The environment variables that make `LeadSquared()` a client of this sandbox.
 
     Args:
         sandbox: a running sandbox.

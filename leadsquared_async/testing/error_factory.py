@@ -1,4 +1,4 @@
-"""`make_error`: errors as the client raises them, for tests that replace the client by a mock."""
+"""`make_error`: errors as the client raises them, for tests that replace the client with a mock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ E = TypeVar("E", bound=LeadSquaredError)
 
 
 class ErrorFacts(Facts, total=False):
-    """The attributes of all errors; which of them an error has depends on its class."""
+    """The attributes of all errors; an error has those of its class."""
 
     status_code: int | None
     exception_type: str | None
@@ -27,7 +27,7 @@ class ErrorFacts(Facts, total=False):
 
 
 def make_error(kind: type[E], /, message: str | None = None, **facts: Unpack[ErrorFacts]) -> E:
-    """An error as `leads.capture` raises it, or the outbox.
+    """An error like those that `leads.capture` or the outbox raises.
 
     Example:
         lsq.leads.capture.side_effect = make_error(RateLimited, reference="form-4711")
@@ -35,7 +35,7 @@ def make_error(kind: type[E], /, message: str | None = None, **facts: Unpack[Err
     Args:
         kind: the class of the error.
         message: its text; by default one like the client's.
-        facts: attributes that differ from the usual ones of such an error.
+        facts: attributes to set, in place of the usual ones of such an error.
 
     Raises:
         TypeError: the error has no such attribute.
@@ -153,4 +153,4 @@ _USUAL: Mapping[type, tuple[str, ErrorFacts]] = {
         {**_OF_THE_SERVER, "status_code": 503},
     ),
 }
-"""The text of each error, and what differs from its base class; tests compare them with the client's own."""
+"""The text of each error and what differs from its base class; tests compare both with the client."""

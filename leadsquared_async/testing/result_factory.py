@@ -1,4 +1,4 @@
-"""`make_result` and `make_results`: results of the client, for tests that replace the client by a mock."""
+"""`make_result` and `make_results`: results of the client, for tests that replace the client with a mock."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 def make_result(kind: type[R], /, **values: Any) -> R:
-    """A result of a call that went well, or with other values.
+    """A result of a successful call, with any values that you pass.
 
     Example:
         lsq.leads.wait.return_value = make_result(RequestStatus, state=RequestState.FAILED)
 
     Args:
-        kind: its class, such as `Receipt`.
-        values: fields that differ. The other fields of a `RequestStatus` fit its `state`.
+        kind: the class of the result, such as `Receipt`.
+        values: fields to set. The other fields of a `RequestStatus` match its `state`.
 
     Raises:
         TypeError: `kind` is not the class of a result, or has no such field.
@@ -41,14 +41,14 @@ def make_result(kind: type[R], /, **values: Any) -> R:
 
 
 def make_results(results: Iterable[Result[T]] = (), error: LeadSquaredError | None = None) -> Results[T]:
-    """The results of many calls, like those of `capture_many`.
+    """The results of many calls, as `capture_many` returns them.
 
     Example:
         lsq.leads.capture_many.return_value = make_results([make_result(Result, item=lead)])
 
     Args:
         results: the result of each item.
-        error: what the iteration raises after them, such as an account-level error.
+        error: raised by the iteration after the last result, such as an account-level error.
     """
     return _Made(results, error)
 

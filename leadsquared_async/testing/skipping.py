@@ -1,4 +1,4 @@
-"""Waits that pass at once: `without_waiting` is the `Skipper` of a test."""
+"""`without_waiting`: a test's waits end at once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from leadsquared_async.sandbox import skipping
 __all__ = ["without_waiting"]
 
 ROUNDS = 8
-"""Rounds of the loop before time is skipped, in which tasks that were just woken may start waits or calls."""
+"""Iterations of the event loop before time is skipped, so that woken tasks can start waits or calls."""
 
 
 class without_waiting:  # noqa: N801 - used like a function
-    """Let the waits of all clients, outboxes and sandboxes of this process pass at once.
+    """End the waits of all clients, outboxes and sandboxes of this process at once.
 
-    Waits for the rate limit, between attempts, after a Retry-After and between polls end at once, in the
-    order of their times, and the processing queue of a sandbox has moved on as if they had passed. Counts and
-    order stay the same. `asyncio.sleep`, `time` and the waits of other code are not affected. Not skipped:
-    `timeout`, the latency of a sandbox, and what a `SharedLimiter` or a limiter of your own waits for.
+    Waits for the rate limit, between attempts, for a Retry-After and between polls end at once, in the order
+    in which they would expire, and the processing queue of a sandbox advances as if the time had passed. The
+    number and the order of calls stay the same. `asyncio.sleep`, `time` and waits of other code are not
+    affected. `timeout`, the latency of a sandbox, and the waits of a `SharedLimiter` or of a limiter of your
+    own are not skipped.
 
     Example:
         with without_waiting() as waits:
@@ -36,7 +37,7 @@ class without_waiting:  # noqa: N801 - used like a function
         assert waits.skipped < 60
 
     Attributes:
-        skipped: seconds that were skipped in the block so far.
+        skipped: seconds skipped in the block so far.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class without_waiting:  # noqa: N801 - used like a function
 
 
 class _Skipper:
-    """Ends the earliest wait of each loop whenever no attempt is being made in any of them."""
+    """Ends the earliest wait of each loop whenever no attempt is in progress in any loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -104,7 +105,7 @@ class _Skipper:
 
 
 class _LoopWaits:
-    """The waits of one loop. Each has a timer of the loop as well, in case nothing is skipped."""
+    """The waits of one loop. Each also has a real timer, in case no time is skipped."""
 
     def __init__(self, skipper: _Skipper, loop: asyncio.AbstractEventLoop) -> None:
         self._skipper = skipper
