@@ -20,7 +20,7 @@ Names = dict[str, str | None]
 def watch_delivery(service: Service, writer: Writer, client: str | None) -> Callable[[], None]:
     """Read the gauges of an outbox until the returned function is called.
 
-    They are read in the process that delivers, so that each file has one count however many processes put.
+    Only the process that delivers reads them, so each file is counted once.
 
     Args:
         service: delivers.

@@ -1,4 +1,4 @@
-"""What gauges read when metrics are collected, in the collector's thread."""
+"""The values of gauges, read when metrics are collected, in the collector's thread."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Reading(NamedTuple):
 
     Attributes:
         value: the value.
-        source: what was read, such as a file: readings of one source with the same attributes count once.
-        attributes: those that are None are left out.
+        source: the object that was read, such as a file; readings of one source with the same attributes
+            count once.
+        attributes: by name; an attribute that is None is left out.
     """
 
     value: float
@@ -35,8 +36,8 @@ def watch(owner: T, readers: Readers[T]) -> Callable[[], None]:
     """Read gauges of `owner` until the returned function is called, or the owner no longer exists.
 
     Args:
-        owner: what a gauge is about, such as a client's session.
-        readers: by the gauge's name; each is called in any thread, and must not refer to the owner.
+        owner: the object that the gauges describe, such as a client's session.
+        readers: by gauge name; each may be called in any thread and must not hold a reference to the owner.
     """
 
     def stop(_: object = None) -> None:
@@ -48,7 +49,7 @@ def watch(owner: T, readers: Readers[T]) -> Callable[[], None]:
 
 
 def observed(name: str) -> dict[Attributes, list[float]]:
-    """The values of a gauge, one of each source, by their attributes."""
+    """The values of a gauge, one for each source, by their attributes."""
     values: defaultdict[Attributes, dict[Hashable, float]] = defaultdict(dict)
     for owner_of, readers in list(_watched.values()):  # a copy: other threads open and close clients
         owner, read = owner_of(), readers.get(name)

@@ -22,9 +22,9 @@ __all__ = ["METRICS", "Attributes", "Instruments", "Metric", "instruments"]
 
 Attributes = tuple[tuple[str, str | int], ...]
 OVERFLOW: Attributes = (("otel.metric.overflow", True),)
-"""The series, as in OpenTelemetry's SDK, of what comes once a counter has `MOST_SERIES`."""
+"""The series for everything beyond `MOST_SERIES`, named as in OpenTelemetry's SDK."""
 MOST_SERIES = 1000
-"""LeadSquared names the exceptions, and a broken server might name any number."""
+"""Exception names come from LeadSquared, and a broken server might send any number of them."""
 BATCH = 100
 """Events recorded together; they take about a millisecond."""
 
@@ -37,14 +37,14 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: its name; `attributes` are those that its points may have.
+        name: its name.
         kind: how it is recorded.
         unit: in UCUM's notation.
         description: one sentence.
-        attributes: names.
+        attributes: the attributes that its points may have.
         boundaries: upper bounds of a histogram's buckets.
-        is_greatest: whether a gauge's readings with the same attributes are reduced to the greatest; else to
-            their sum.
+        is_greatest: whether a gauge takes the greatest of its readings with the same attributes; else it
+            takes their sum.
     """
 
     name: str
@@ -73,7 +73,7 @@ METRICS = (
         "leadsquared.call.duration",
         "histogram",
         "s",
-        "Duration of calls, with waits for the rate limit and retries.",
+        "Duration of calls, including waits for the rate limit and retries.",
         (OPERATION, OUTCOME, ERROR, CLIENT),
         _SHORT,
     ),
@@ -81,7 +81,7 @@ METRICS = (
         "leadsquared.limit.wait",
         "histogram",
         "s",
-        "Waits for the rate limit, of calls that had to wait.",
+        "Time that calls waited for the rate limit; calls that did not wait are not recorded.",
         (LANE, CLIENT),
         _SHORT,
     ),
@@ -96,35 +96,35 @@ METRICS = (
         "leadsquared.throttled",
         "counter",
         "{attempt}",
-        "Attempts that LeadSquared refused because the account is over its rate limit (429).",
+        "Attempts that LeadSquared rejected because the account is over its rate limit (429).",
         (CLIENT,),
     ),
     Metric(
         "leadsquared.limit.tokens",
         "gauge",
         "{token}",
-        "Calls that may be sent now, by limit: calls or bulk calls.",
+        "Free tokens: calls that may be sent now, by limit (calls or bulk calls).",
         (LIMIT, CLIENT),
     ),
     Metric(
         "leadsquared.limit.waiters",
         "gauge",
         "{call}",
-        "Calls that wait for the rate limit.",
+        "Calls waiting for the rate limit.",
         (LIMIT, LANE, CLIENT),
     ),
     Metric(
         "leadsquared.outbox.items",
         "gauge",
         "{item}",
-        "Items in the outbox's file.",
+        "Items in the outbox file, by state.",
         (STATE, OUTBOX, CLIENT),
     ),
     Metric(
         "leadsquared.outbox.oldest.age",
         "gauge",
         "s",
-        "Time since the oldest item that is not final was put.",
+        "Age of the oldest item that is not final, by state.",
         (STATE, OUTBOX, CLIENT),
         is_greatest=True,
     ),
@@ -132,7 +132,7 @@ METRICS = (
         "leadsquared.dead_letters",
         "counter",
         "{item}",
-        "Submissions that ended rejected or unknown without an error raised to their caller.",
+        "Submissions that ended rejected or unknown and whose error no caller got.",
         (OPERATION, STATE, KIND, OWNER, CLIENT),
     ),
     Metric(
@@ -147,7 +147,7 @@ METRICS = (
         "leadsquared.follow.lag",
         "histogram",
         "s",
-        "Time from when a request is accepted and followed until LeadSquared has processed it.",
+        "Time from accepting a followed request until LeadSquared has processed it.",
         (OPERATION, OUTCOME, CLIENT),
         _LONG,
     ),
@@ -155,17 +155,17 @@ METRICS = (
         "leadsquared.follow.waiting",
         "gauge",
         "{request}",
-        "Accepted requests that are followed to their outcome.",
+        "Accepted requests being followed whose outcome is not known yet.",
         (OPERATION, CLIENT),
     ),
 )
 
 
 class Instruments:
-    """One instrument for each metric, which serves all clients and outboxes: the API removes no callback.
+    """One instrument for each metric, shared by all clients and outboxes: the API cannot remove a callback.
 
-    Counting and recording take a call a tenth of its time if the SDK does each at once. So counters are read
-    when they are collected, and events are recorded in batches.
+    Recording each event at once in the SDK would add a tenth to the time of a call. So counters are read when
+    they are collected, and events are recorded in batches.
 
     Attributes:
         histograms: by name.

@@ -36,9 +36,9 @@ from leadsquared_async.telemetry.metrics import (
 __all__ = ["MetricsRecorder", "add_retry_to_span"]
 
 A_WAIT = 0.001
-"""Seconds from which a call counts as one that has waited; a token that is free takes some microseconds."""
+"""Seconds from which a call counts as having waited; a free token takes a few microseconds."""
 ABANDONED = "CancelledError"
-"""The error of a call whose caller has left."""
+"""The error type of a call whose caller has left."""
 
 
 class MetricsRecorder:
@@ -63,7 +63,7 @@ class MetricsRecorder:
             DeadLetter: self._dead_letter,
             Processed: self._processed,
         }
-        # Prometheus sees no increase in a series that begins with 1.
+        # Prometheus sees no increase in a series that starts at 1.
         self._add("leadsquared.throttled", 0, self._client)
 
     def __call__(self, event: Event) -> None:
