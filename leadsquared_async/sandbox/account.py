@@ -88,7 +88,7 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Delete all leads, requests, arrivals and counts. Restore the initial settings, faults and draws."""
+        """Delete all leads, requests, arrivals and counts. Restore the initial settings, faults and seed."""
         with self._lock:
             self._reset()
 

@@ -1,4 +1,4 @@
-"""What each call takes, in the OpenAPI description: query, body and an example of it.
+"""The parameters of each call in the OpenAPI description: query, body and an example body.
 
 The readers in `bodies` check more than a schema can: that no attribute is a duplicate, that a date exists.
 """
@@ -62,7 +62,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Field": _pair("SchemaName") | {"description": "A field of an activity or an opportunity."},
     "FieldSet": _field_set("SchemaName") | {"description": "A custom field set of an opportunity."},
     "Lead": {
-        "description": "At least one attribute, none twice. SearchBy names the attribute to match by.",
+        "description": "At least one attribute, each at most once. SearchBy names the attribute to match by.",
         **array_of({"oneOf": [ref("Attribute"), ref("AttributeSet")]}),
         **_has({"type": "string", "not": {"const": "SearchBy"}}),
     },
@@ -72,7 +72,7 @@ SCHEMAS: Mapping[str, Schema] = {
         **_has({"const": "SearchBy"}),
     },
     "DateTime": {
-        "description": "A date and time in UTC as `YYYY-MM-DD HH:MM:SS`.",
+        "description": "A date and time in UTC, as `YYYY-MM-DD HH:MM:SS`.",
         "type": "string",
         "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]) ([01][0-9]|2[0-3])(:[0-5][0-9]){2}$",
     },
@@ -87,7 +87,7 @@ _KINDS: Mapping[str, Schema] = {
     "StartTime": ref("DateTime"),
     "EndTime": ref("DateTime"),
     "CallDuration": {
-        "description": "Seconds.",
+        "description": "The duration in seconds.",
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]*$"}],
     },
     **dict.fromkeys((*ACTIVITY_FLAGS, *FLAGS), _BOOLEAN),
@@ -104,7 +104,7 @@ _OPPORTUNITY = closed_object(
     _properties((*OPPORTUNITY, *FLAGS), Fields=_fields("FieldSet")), ["OpportunityEventCode"]
 )
 _ONE_UNIQUE = (
-    f"At least one of {', '.join(sorted(IDENTITY))}, ProspectID and the attribute of SearchBy has a value."
+    f"At least one of {', '.join(sorted(IDENTITY))}, ProspectID and the SearchBy attribute must have a value."
 )
 _NOT_BOTH: Schema = {
     "required": ["OverwriteFields", "UpdateEmptyFields"],
@@ -142,14 +142,14 @@ CALLS: Mapping[str, Documented] = {
         {"RelatedProspectId": LEAD_ID, **_VISIT},
     ),
     "lead-and-activity": Documented(
-        "Create or update a lead, and post an activity on it",
+        "Create or update a lead and post an activity on it",
         closed_object(
             {"LeadDetails": ref("SearchedLead"), "Activity": closed_object(_ACTIVITY, ["ActivityEvent"])}
         ),
         {"LeadDetails": _SEARCHED, "Activity": _VISIT},
     ),
     "opportunity": Documented(
-        "Create an opportunity, and create or update its lead",
+        "Create an opportunity and create or update its lead",
         closed_object(
             {
                 "LeadDetails": ref("SearchedLead") | {"description": _ONE_UNIQUE},
@@ -195,13 +195,13 @@ CALLS: Mapping[str, Documented] = {
     "fields": Documented(
         "List the lead fields",
         query={
-            "schemaName": TEXT | {"description": "The only field to list."},
-            "excludeOptionSets": TEXT | {"description": "`1`: without the values of drop-down fields."},
+            "schemaName": TEXT | {"description": "List only this field."},
+            "excludeOptionSets": TEXT | {"description": "`1` leaves out the values of drop-down fields."},
         },
     ),
-    "user": Documented("Show the owner of the keys, and the account's hosts"),
+    "user": Documented("Get the owner of the keys and the account's hosts"),
     "bulk": Documented(
-        f"Create or update at most {MOST_ROWS} leads at once",
+        f"Create or update up to {MOST_ROWS} leads in one call",
         array_of(ref("Lead"), minItems=1, maxItems=MOST_ROWS),
         [_BRET, [{"Attribute": "FirstName", "Value": "Ada"}, {"Attribute": "Phone", "Value": "+91-5550123"}]],
     ),
@@ -216,9 +216,9 @@ def documented(call: Call) -> Documented:
         case "status":
             request_id: Schema = {"type": "string", "format": "uuid"}
             return Documented(
-                f"The status of a request: {of}", query={"RequestID": request_id}, required=("RequestID",)
+                f"Get the status of a request: {of}", query={"RequestID": request_id}, required=("RequestID",)
             )
         case "metrics":
-            return Documented(f"The metrics of a queue: {of}")
+            return Documented(f"Get the metrics of a queue: {of}")
         case _:
             return CALLS[call.name]

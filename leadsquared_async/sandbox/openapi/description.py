@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of what a sandbox serves, made from the tables that it serves by. Pure."""
+"""The OpenAPI 3.1 description of what a sandbox serves, made from the sandbox's own tables. Pure."""
 
 import json
 import re
@@ -22,22 +22,22 @@ _INTRODUCTION = """\
 A LeadSquared emulator on your own machine, for tests. At one address it serves the asynchronous API and
 three calls of the synchronous API. The keys are fixed and fake.
 
-Paths that LeadSquared does not document are inferred. A submission is accepted at once and processed later:
-ask for the status of its RequestID. A rejected call has the header `X-Sandbox-Hint`, which LeadSquared does
-not send; the reply of an injected fault does not have it.
+Paths that LeadSquared does not document are inferred. A submission is accepted at once and processed later;
+poll the status of its RequestID for the outcome. The reply to a rejected call has the header
+`X-Sandbox-Hint`, which LeadSquared does not send; the reply of an injected fault does not have it.
 
-The pages under `/_sandbox/` control the sandbox. They need no keys and have no limit.
+The pages under `/_sandbox/` control the sandbox. They need no keys and are not rate limited.
 
-Not described: replies of the faults `html`, `empty`, `empty-object`, `huge` and `redirect`, which LeadSquared
-did not write.
+The replies of the faults `html`, `empty`, `empty-object`, `huge` and `redirect` are not described, because
+they do not imitate LeadSquared.
 """
 
 _TAGS = {
     "submissions": "Accepted at once, processed later.",
-    "status": "What became of a submission.",
+    "status": "The state and the outcome of a submission.",
     "metrics": "The state of an operation's queue.",
     "synchronous": "LeadSquared serves these calls on another host.",
-    "sandbox": "Control the sandbox, and read what it received.",
+    "sandbox": "Control the sandbox and read what it received.",
 }
 _TAG_OF = {"submit": "submissions", "status": "status", "metrics": "metrics", "sync": "synchronous"}
 
@@ -62,7 +62,7 @@ _STATUSES = {
     "sync": (),
     "bulk": (400, 413, 415),
 }
-"""The errors of a kind of calls, and of one call, besides those that every call has."""
+"""The errors of a kind of call, or of one call, besides those of every call."""
 _EVERY_STATUS = (401, 403, 429, 500, 502, 503, 504)
 
 _ERROR_200 = "error-200"
@@ -91,17 +91,17 @@ def describe(moved: Mapping[str, str]) -> _Object:
                     "type": "apiKey",
                     "in": place,
                     "name": name,
-                    "description": f"The sandbox's: `{key}`",
+                    "description": f"The sandbox's key: `{key}`",
                 }
                 for scheme, (place, name, key) in _SECURITY.items()
             },
-            "headers": {HINT: {"description": "Why the call is rejected.", "schema": TEXT}},
+            "headers": {HINT: {"description": "Why the call was rejected.", "schema": TEXT}},
             "responses": _failures(examples),
             "examples": {_ERROR_200: _error_with_200()},
             "schemas": {**call_schemas.SCHEMAS, **reply_schemas.SCHEMAS, **page_schemas.SCHEMAS},
         },
     }
-    copy: _Object = json.loads(json.dumps(described))  # without parts that it shares with the tables
+    copy: _Object = json.loads(json.dumps(described))  # shares no part with the tables
     return copy
 
 
@@ -139,7 +139,7 @@ def _operation(path: str, call: Call, examples: Examples) -> _Object:
 def _error_with_200() -> _Object:
     error = FAULTS["200-mx"].answer
     assert error is not None
-    return {"summary": "LeadSquared also sends errors with a 200", "value": json.loads(error.body)}
+    return {"summary": "An error with status 200", "value": json.loads(error.body)}
 
 
 def _security(call: Call) -> list[dict[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""Examples of replies for the OpenAPI description: an account answers the examples of requests."""
+"""Example replies for the OpenAPI description: an account answers the example requests."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -49,13 +49,13 @@ class Examples:
         """The replies to calls that fail, each with the reason."""
         capture = self._submit_paths["capture"]
         yield "invalid body", self._post(capture, {})
-        yield "no RequestID", self._get(self._status_path)
+        yield "RequestID missing", self._get(self._status_path)
         yield "accessKey or secretKey missing or wrong", self._post(capture, {}, query={})
         yield "x-api-key missing or wrong", self._ask("GET", self._status_path)
         yield "unknown method or path", self._ask("PUT", capture)
         yield "unknown RequestID", self._get(self._status_path, {"RequestID": LEAD_ID})
         yield f"body longer than {LARGEST_BODY} bytes", TOO_LONG
-        yield "no Content-Type", self._ask("POST", capture, _KEYS, _API_KEY)
+        yield "Content-Type missing", self._ask("POST", capture, _KEYS, _API_KEY)
         yield "over the limit", [self._get(self._status_path, after=0) for _ in range(26)][-1]
         yield "wrong number of rows", self._post(self._bulk_path, [])
         for fault in FAULTS.values():
@@ -87,7 +87,7 @@ class Examples:
         *,
         after: float = 10,
     ) -> Reply:
-        """The reply to a call that is made `after` seconds."""
+        """The reply to a call that is made `after` seconds after the previous one."""
         self._now += after
         return self._account.decide(
             Request(method, path, urlencode(query or {}), headers or {}, body), self._now

@@ -28,19 +28,20 @@ _FAULTS: Mapping[str, Schema] = schema_of(Faults)["properties"] | {
     **dict.fromkeys(("latency", "jitter", "tail", "drip"), _SECONDS),
     **dict.fromkeys(("system_error", "missing_rows"), _SHARE),
     "probabilities": {
-        "description": "By fault. The sum is at most 1.",
+        "description": "The probability of each fault. The sum must be at most 1.",
         "type": "object",
         "propertyNames": _FAULT,
         "additionalProperties": _SHARE,
     },
     "script": array_of(_FAULT) | {"description": "The faults of the next calls."},
-    "operations": array_of({"enum": sorted(CALL_NAMES)}) | {"description": "Which calls; empty: all."},
+    "operations": array_of({"enum": sorted(CALL_NAMES)})
+    | {"description": "The calls that get faults. Empty: all calls."},
     "outage_fault": _FAULT,
     "processing_script": array_of({"enum": ["ok", "system-error"]}),
 }
 
 _LIMIT: Schema = {
-    "description": "Calls, a whole number, and the window in seconds. Null: no limit.",
+    "description": "The number of calls (an integer) and the window in seconds. Null: no limit.",
     "anyOf": [
         array_of({"type": "number", "minimum": 0.001, "maximum": 1_000_000}, minItems=2, maxItems=2),
         {"type": "null"},
@@ -89,7 +90,7 @@ def _error(description: str) -> dict[str, Any]:
     )
 
 
-_FORBIDDEN = _error("The request comes from a web page, or its host is not loopback.")
+_FORBIDDEN = _error("The request came from another website, or its Host is not loopback.")
 
 
 def _page(summary: str, returns: Schema | Literal["nothing"]) -> dict[str, Any]:
@@ -111,20 +112,22 @@ def _change(
     body = {"schema": closed_object(properties, []), "example": example}
     return page | {
         "requestBody": {"required": True, "content": {JSON_TYPE: body}},
-        "responses": page["responses"] | {"400": _error("The body is invalid, and nothing is changed.")},
+        "responses": page["responses"] | {"400": _error("The body is invalid; nothing was changed.")},
     }
 
 
 PAGES: Mapping[str, Mapping[str, dict[str, Any]]] = {
-    "/_sandbox/": {"GET": _page("List all calls and pages; a browser gets the window", _INDEX)},
-    "/_sandbox/openapi.json": {"GET": _page("This description", {"type": "object"})},
+    "/_sandbox/": {"GET": _page("List all calls and pages (a browser gets the window)", _INDEX)},
+    "/_sandbox/openapi.json": {"GET": _page("Get this description", {"type": "object"})},
     "/_sandbox/reset": {
-        "POST": _page("Delete all records; restore the initial settings, faults and draws", "nothing"),
+        "POST": _page(
+            "Delete all records and restore the initial settings, faults and random seed", "nothing"
+        ),
     },
     "/_sandbox/faults": {
-        "GET": _page("The current faults", ref("Faults")),
+        "GET": _page("Get the current faults", ref("Faults")),
         "PUT": _change(
-            "Change the faults that the body names, and keep the others",
+            "Change the fault options in the body and keep the others",
             _FAULTS,
             {"script": ["503", "lost+taken"]},
             ref("Faults"),
@@ -132,21 +135,21 @@ PAGES: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "DELETE": _page("Remove all faults", ref("Faults")),
     },
     "/_sandbox/requests": {
-        "GET": _page("The accepted requests and their states", array_of(ref("RequestState"))),
+        "GET": _page("List the accepted requests and their states", array_of(ref("RequestState"))),
     },
-    "/_sandbox/leads": {"GET": _page("The leads", array_of(ref("StoredLead")))},
-    "/_sandbox/arrivals": {"GET": _page("Every call that reached the account", _ARRIVALS)},
-    "/_sandbox/summary": {"GET": _page("The counts", _SUMMARY)},
-    "/_sandbox/opportunities": {"GET": _page("The opportunities", array_of(ref("StoredOpportunity")))},
-    "/_sandbox/calls": {"GET": _page("The logged phone calls", array_of(ref("StoredCall")))},
+    "/_sandbox/leads": {"GET": _page("List the leads", array_of(ref("StoredLead")))},
+    "/_sandbox/arrivals": {"GET": _page("List every call that reached the account", _ARRIVALS)},
+    "/_sandbox/summary": {"GET": _page("Get the counts", _SUMMARY)},
+    "/_sandbox/opportunities": {"GET": _page("List the opportunities", array_of(ref("StoredOpportunity")))},
+    "/_sandbox/calls": {"GET": _page("List the logged phone calls", array_of(ref("StoredCall")))},
     "/_sandbox/settings": {
-        "GET": _page("The settings that can be changed", ref("Settings")),
+        "GET": _page("Get the settings that can be changed", ref("Settings")),
         "PUT": _change(
-            "Change the settings that the body names, and keep the others; counting restarts at zero",
+            "Change the settings in the body and keep the others; a changed limit restarts counting at zero",
             _SETTINGS,
             {"limit": [10, 5], "counting": "fixed-window"},
             ref("Settings"),
         ),
     },
 }
-"""The operation of each page and method."""
+"""The OpenAPI operation of each page and method."""

@@ -25,7 +25,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "TaskLastStep": _TEXT_OR_NULL,
             "RequestBody": TEXT | {"description": "The body as submitted.", "contentMediaType": JSON_TYPE},
             "Message": _TEXT_OR_NULL
-            | {"description": "Null, or JSON if the request succeeded. RelatedId is the lead's id."},
+            | {"description": "JSON if the request succeeded, else null. RelatedId is the lead's id."},
         }
     ),
     "LeadField": closed_object(
@@ -67,7 +67,7 @@ _SYNC: Mapping[str, Schema] = {
 
 
 def reply_schema(call: Call) -> Schema:
-    """The body of a 200: the call's own, or LeadSquared's error, which it also sends with a 200."""
+    """The body of a 200: the call's own, or an error, which LeadSquared also sends with status 200."""
     match call.kind:
         case "submit":
             own = [ref("Accepted")]
