@@ -79,7 +79,7 @@ def _answer(request: Request, books: Books) -> Reply:
     if act is None:
         return _error(405, f"This page accepts {', '.join(methods)}", {"allow": ", ".join(methods)})
     if request.method != "GET" and _is_a_form(request):
-        return _error(415, f"The window sends the header Content-Type: {JSON_TYPE}")
+        return _error(415, f"A browser must send the header Content-Type: {JSON_TYPE}")
     try:
         content = act(books, request)
     except ValueError as error:

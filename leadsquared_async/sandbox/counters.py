@@ -153,12 +153,12 @@ COUNTERS: Mapping[str, type[Counter]] = {
 """The counters, by their names in `Settings.counting`."""
 
 COUNTER_TEXTS: Mapping[str, str] = {
-    "sliding-log": "At most the limit in any window",
-    "fixed-window": "At most the limit in each window; two bursts may meet at its edge",
-    "sliding-counter": "Two fixed windows, the previous one weighted and rounded down",
-    "sliding-counter-strict": "The same, not rounded",
-    "token-bucket": "Tokens that are refilled evenly",
-    "gcra": "A call every few milliseconds, with a burst of up to the limit",
+    "sliding-log": "At most the limit in any sliding window",
+    "fixed-window": "At most the limit in each window; two bursts may meet at a boundary",
+    "sliding-counter": "The current window plus a weighted share of the previous one, rounded down",
+    "sliding-counter-strict": "Like sliding-counter, but not rounded",
+    "token-bucket": "Each call takes a token; tokens refill evenly",
+    "gcra": "Calls at even intervals, with a burst of up to the limit",
 }
 """Each counter in a line."""
 

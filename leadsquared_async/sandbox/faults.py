@@ -98,22 +98,22 @@ FAULT_GROUPS: Mapping[str, Mapping[str, str]] = {
         "200-mx": "A permanent rejection with status 200",
     },
     "Connection": {
-        "lost": "The lead is accepted, the connection closes without a reply",
-        "half-body": "The lead is accepted, half of the reply arrives",
+        "lost": "The lead is accepted, but the connection closes without a reply",
+        "half-body": "The lead is accepted, but only half of the reply arrives",
         "drip-headers": "The reply arrives slowly, headers included",
         "drip-body": "The body of the reply arrives slowly",
-        "hang": "No reply; the connection stays open",
+        "hang": "No reply, while the connection stays open",
         "reset": "The connection is reset before the call is read",
         "refused": "The call does not arrive; the connection is reset",
     },
     "Limits and keys": {
-        "429": "Over the limit, whatever was counted",
-        "quota": "The day's calls are used up",
+        "429": "Over the limit, regardless of the count",
+        "quota": "The daily quota is used up",
         "401": "Wrong accessKey or secretKey",
         "401-region": "Keys of another region",
         "403": "Wrong x-api-key",
     },
-    "Strange replies": {
+    "Unexpected replies": {
         "html": "An HTML page with status 200",
         "empty": "Status 200 without a body",
         "empty-object": "{} with status 200",

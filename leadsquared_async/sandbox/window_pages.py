@@ -79,7 +79,9 @@ def send_test_lead(books: Books, content: object) -> object:
     if not 1 <= len(attributes) <= MOST_ATTRIBUTES or not all(
         isinstance(value, str) for value in attributes.values()
     ):
-        raise ValueError('A test lead is written as {"attributes": {"EmailAddress": "bret.lee@example.com"}}')
+        raise ValueError(
+            f'A test lead has 1 to {MOST_ATTRIBUTES} attributes: {{"attributes": {{"FirstName": "Bret"}}}}'
+        )
     body = json.dumps([{"Attribute": name, "Value": value} for name, value in attributes.items()]).encode()
     path = account.settings.paths.get("capture", "/lead/capture")
     query = urlencode({"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY})
@@ -96,7 +98,7 @@ def _show_history(books: Books, request: Request) -> object:
     else:
         history = history_of_call(books.account, _whole(query, "call", 0))
     if history is None:
-        raise LookupError("This lead or call does not exist, or is no longer kept")
+        raise LookupError("This call or lead does not exist or is no longer stored")
     return history
 
 

@@ -63,9 +63,9 @@ async def test_a_test_lead_and_its_history(browser: Browser):
         await rows(page).click()
         history = page.get_by_role("region", name="Bret Lee")
         await expect(history).to_contain_text("Created a new lead")
-        sent = history.get_by_label("The body that was sent", exact=True)
+        sent = history.get_by_label("Sent body", exact=True)
         await expect(sent).to_contain_text('"Attribute": "mx_City",\n    "Value": "Pune"')
-        answered = history.get_by_label("The body of the answer", exact=True)
+        answered = history.get_by_label("Reply body", exact=True)
         await expect(answered).to_contain_text('"RequestID": "')
         await history.get_by_text("Query (2)").click()
         await expect(history).to_contain_text("accessKey•••")
@@ -82,7 +82,7 @@ async def test_a_test_lead_without_attributes_is_refused(browser: Browser):
         for name in ("FirstName", "LastName", "EmailAddress"):
             await page.get_by_role("button", name=f"Remove {name}").click()
         await page.get_by_role("button", name="Send", exact=True).click()
-        await expect(page.get_by_role("alert")).to_contain_text("A test lead is written as")
+        await expect(page.get_by_role("alert")).to_contain_text("A test lead has 1 to 100 attributes")
         assert sandbox.books.arrivals == []
 
 
@@ -122,7 +122,7 @@ async def test_every_fault_has_a_switch(browser: Browser):
         await row.get_by_role("switch", name="504").check()
         await expect(page.locator("#faults-on")).to_have_text("on: 504+taken 10%")
         await page.get_by_role("button", name="lost for the next call").click()
-        await expect(page.get_by_text("The next call gets lost")).to_be_visible()
+        await expect(page.get_by_text("The next call gets the fault lost")).to_be_visible()
         await page.get_by_label("Round trip").fill("0.02")
         await page.get_by_label("Round trip").press("Enter")
         await page.get_by_label("System errors").fill("50")
@@ -137,7 +137,7 @@ async def test_every_fault_has_a_switch(browser: Browser):
         assert (faults.script, faults.latency, faults.system_error) == (("lost",), 0.02, 0.5)
         assert (faults.operations, faults.probabilities) == (("capture",), {"504+taken": 0.1})
         await page.get_by_role("button", name="Clear all").click()
-        await expect(page.locator("#faults-on")).to_have_text("none is on")
+        await expect(page.locator("#faults-on")).to_have_text("none")
         assert sandbox.faults == Faults()
 
 
@@ -162,11 +162,11 @@ async def test_a_burst_over_the_limit(browser: Browser):
         await expect(rows(page).filter(has_text="over the limit")).to_have_count(3)
         chart = page.get_by_role("img", name="Last minute")
         await expect(chart).to_have_attribute(
-            "aria-label", "Last minute: 8 calls, at most 8 in 5 s; the limit is 5; 3 calls answered 429"
+            "aria-label", "Last minute: 8 calls, at most 8 in 5 s; the limit is 5; 3 calls got a 429"
         )
         await expect(chart.locator(".cross").first).to_be_attached()
         await expect(chart).to_contain_text("limit 5")
-        await page.get_by_label("Which calls").select_option("problems")
+        await page.get_by_label("Filter calls").select_option("problems")
         await expect(rows(page)).to_have_count(3)
         await rows(page).first.click()
         await expect(page.locator(".problem")).to_contain_text("429, over the limit")
@@ -183,9 +183,9 @@ async def test_the_limit_its_counting_and_the_rate_can_be_changed(browser: Brows
         await page.get_by_label("Calls", exact=True).press("Enter")
         await post(sandbox, *(lead(FirstName=str(n)) for n in range(3)))
         await expect(rows(page).filter(has_text="over the limit")).to_have_count(1)
-        await expect(page.locator("#waiting")).to_contain_text("2 requests wait, the oldest for")
+        await expect(page.locator("#waiting")).to_contain_text("2 requests waiting, the oldest for")
         await page.get_by_role("button", name="6,000").click()
-        await expect(page.locator("#waiting")).to_contain_text("No request waits")
+        await expect(page.locator("#waiting")).to_contain_text("No requests waiting")
         await expect(rows(page).filter(has_text="Success")).to_have_count(2)
         await page.get_by_role("switch", name="No limit").check()
         await expect(page.get_by_label("Calls", exact=True)).to_be_disabled()
@@ -216,7 +216,7 @@ async def test_a_search_and_the_leads(browser: Browser):
         await expect(history).to_contain_text("EmailAddressann@example.com")
         await expect(history).to_contain_text("Activities (1)")
         await post(sandbox, lead(EmailAddress="ann@example.com", mx_City="Pune"))
-        await expect(history).to_contain_text("Changed the lead that was found by EmailAddress")
+        await expect(history).to_contain_text("Updated the lead matched by EmailAddress")
         await expect(history).to_contain_text("mx_CityPune")
 
 
@@ -228,9 +228,7 @@ async def test_a_rejected_call_says_why(browser: Browser):
         await expect(page.locator(".problem")).to_contain_text(
             "send the header Content-Type: application/json"
         )
-        await expect(page.get_by_label("The body of the answer", exact=True)).to_contain_text(
-            "Unsupported Media Type"
-        )
+        await expect(page.get_by_label("Reply body", exact=True)).to_contain_text("Unsupported Media Type")
         await post(sandbox, lead(mx_Typo="x"))
         await expect(rows(page).filter(has_text="FAILURE")).to_have_count(1)
         await rows(page).filter(has_text="FAILURE").click()
@@ -419,7 +417,7 @@ async def test_a_sandbox_that_stops_and_comes_back(browser: Browser):
         port = httpx.URL(sandbox.url).port
         window = window_of(browser, sandbox, expected_errors="ERR_")
         page = await window.__aenter__()
-    await expect(page.locator("#live")).to_have_text("Not connected, trying again")
+    await expect(page.locator("#live")).to_have_text("Disconnected, reconnecting")
     async with Sandbox(port=port or 0) as again:
         await expect(page.locator("#live")).to_have_text("Live")
         await post(again, BRET)

@@ -20,7 +20,7 @@ export function setMinute(content) {
   const allowed = limit === null ? "there is no limit" : `the limit is ${limit}`;
   byId("chart").setAttribute(
     "aria-label",
-    calls === 0 ? "No calls in the last minute" : `Last minute: ${plural(calls, "call")}, at most ${most} in ${per} s; ${allowed}; ${plural(total("limit"), "call")} answered 429`,
+    calls === 0 ? "No calls in the last minute" : `Last minute: ${plural(calls, "call")}, at most ${most} in ${per} s; ${allowed}; ${plural(total("limit"), "call")} got a 429`,
   );
   draw();
 }

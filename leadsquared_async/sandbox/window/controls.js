@@ -9,8 +9,8 @@ const ALWAYS_TAKEN = ["lost", "half-body", "drip-headers", "drip-body"];
 
 let faults = null;
 let countingTexts = {};
-let changing = 0; // how many changes the sandbox has not answered yet: until then their values stay
-let settledAt = 0; // when the last answer is certainly newer than the overviews that still arrive
+let changing = 0; // changes that the sandbox has not answered yet: until then, their values stay
+let settledAt = 0; // until then, overviews that arrive may be older than the last answer
 const SETTLING = 300; // milliseconds
 
 // Build the controls once; `update` shows the current values.
@@ -40,9 +40,9 @@ export function update({ settings, queues, statuses, faults: current, now }) {
   setValue(byId("rate"), settings.processing_rate);
   for (const button of byId("rates").children) button.setAttribute("aria-pressed", Number(button.value) === settings.processing_rate);
   const oldest = Math.max(0, ...queues.map((queue) => queue.oldest));
-  const speed = settings.speed === 1 ? "" : ` The queue's clock runs ${settings.speed} times faster.`;
+  const speed = settings.speed === 1 ? "" : ` The queue's clock runs at ${settings.speed}× speed.`;
   const waiting = statuses["In-Queue"];
-  byId("waiting").textContent = (waiting ? `${plural(waiting, "request waits", "requests wait")}, the oldest for ${duration(oldest)}.` : "No request waits.") + speed;
+  byId("waiting").textContent = (waiting ? `${plural(waiting, "request waiting", "requests waiting")}, the oldest for ${duration(oldest)}.` : "No requests waiting.") + speed;
   updateFaults(now);
 }
 
@@ -63,11 +63,11 @@ function limitSection(counting) {
       field("Seconds", el("input", { id: "limit-per", type: "number", min: 0.1, step: "any", on: { change: setLimit } })),
     ),
     toggle("No limit", { id: "no-limit", on: { change: setLimit } }),
-    toggle("Calls over the limit count too", { id: "count-refused", on: { change: (event) => change({ count_refused: event.target.checked }) } }),
+    toggle("Count calls over the limit", { id: "count-refused", on: { change: (event) => change({ count_refused: event.target.checked }) } }),
     el(
       "fieldset",
       { class: "counting" },
-      el("legend", {}, "How calls are counted"),
+      el("legend", {}, "Counting algorithm"),
       el("div", { class: "choices" }, ...Object.keys(counting).map((name) => el("label", { class: "choice" }, el("input", { type: "radio", name: "counting", value: name, on: { change: () => change({ counting: name }) } }), name))),
       el("p", { class: "text", id: "counting-text" }),
     ),
@@ -84,8 +84,8 @@ function queueSection() {
     el(
       "div",
       { class: "fields" },
-      field("Requests a minute", el("input", { id: "rate", type: "number", min: 0.01, step: "any", on: { change: (event) => setRate(Number(event.target.value)) } })),
-      el("div", { class: "segments", id: "rates", role: "group", "aria-label": "Usual rates" }, ...RATES.map((rate) => el("button", { type: "button", value: rate, on: { click: () => setRate(rate) } }, rate.toLocaleString("en")))),
+      field("Requests per minute", el("input", { id: "rate", type: "number", min: 0.01, step: "any", on: { change: (event) => setRate(Number(event.target.value)) } })),
+      el("div", { class: "segments", id: "rates", role: "group", "aria-label": "Preset rates" }, ...RATES.map((rate) => el("button", { type: "button", value: rate, on: { click: () => setRate(rate) } }, rate.toLocaleString("en")))),
     ),
   );
 }
@@ -97,16 +97,16 @@ function faultSection(groups, calls) {
     "section",
     { "aria-labelledby": "faults-heading", class: "faults" },
     el("div", { class: "title" }, el("h3", { id: "faults-heading" }, "Faults"), el("span", { class: "text", id: "faults-on" }), el("button", { type: "button", class: "quiet", id: "clear-faults", on: { click: clear } }, "Clear all")),
-    el("p", { class: "text" }, "A switch gives a fault to a share of the calls. “Next call” gives it to the next call only."),
+    el("p", { class: "text" }, "A switch applies a fault to a share of the calls; “Next call” applies it to the next call only."),
     ...Object.entries(groups).map(([group, texts]) => el("fieldset", {}, el("legend", {}, group), ...Object.entries(texts).map(([name, text]) => faultRow(name, text)))),
     el("fieldset", {}, el("legend", {}, "Outage"), outage(groups)),
-    el("fieldset", {}, el("legend", {}, "Delays in seconds"), el("div", { class: "fields" }, number("latency", "Round trip"), number("jitter", "Up to, more"), number("tail", "Mean of tail"))),
-    el("fieldset", {}, el("legend", {}, "Processing, in % of attempts"), el("div", { class: "fields" }, number("system_error", "System errors", 100), number("missing_rows", "Missing bulk rows", 100))),
+    el("fieldset", {}, el("legend", {}, "Delays in seconds"), el("div", { class: "fields" }, number("latency", "Round trip"), number("jitter", "Jitter, up to"), number("tail", "Tail, mean"))),
+    el("fieldset", {}, el("legend", {}, "Processing, in %"), el("div", { class: "fields" }, number("system_error", "System errors", 100), number("missing_rows", "Missing bulk rows", 100))),
     el(
       "fieldset",
       { id: "fault-calls" },
       el("legend", {}, "Calls that get faults"),
-      el("p", { class: "text" }, "If none is chosen: all."),
+      el("p", { class: "text" }, "If none is selected, all calls get faults."),
       el("div", { class: "checks" }, ...calls.map((name) => el("label", {}, el("input", { type: "checkbox", value: name, on: { change: setCalls } }), name))),
     ),
   );
@@ -122,7 +122,7 @@ function faultRow(name, text) {
     el("span", { class: "text", id: `${id}-text` }, text),
     el("label", { class: "share" }, el("span", { class: "hidden" }, `Share of calls with ${name}, in percent`), el("input", { type: "number", min: 0, max: 100, step: "any", value: DEFAULT_SHARE, on: { change: () => setShare(name) } }), "%"),
     canBeTaken
-      ? el("button", { type: "button", class: "taken", "aria-pressed": "false", title: "The lead is accepted before the fault", on: { click: (event) => { flip(event.currentTarget); setShare(name); } } }, TAKEN)
+      ? el("button", { type: "button", class: "taken", "aria-pressed": "false", title: "The lead is accepted before the fault occurs", on: { click: (event) => { flip(event.currentTarget); setShare(name); } } }, TAKEN)
       : null,
     el("button", { type: "button", class: "quiet next", "aria-label": `${name} for the next call`, on: { click: () => next(name) } }, "Next call"),
   );
@@ -167,7 +167,7 @@ function summary(isOut) {
   if (faults.latency || faults.jitter || faults.tail) on.push("delays");
   if (faults.system_error) on.push("system errors");
   if (faults.missing_rows) on.push("missing rows");
-  return on.length ? `on: ${on.join(", ")}` : "none is on";
+  return on.length ? `on: ${on.join(", ")}` : "none";
 }
 
 function setShare(name) {
@@ -182,7 +182,7 @@ function setShare(name) {
 async function next(name) {
   const isTaken = document.querySelector(`.fault-row[data-fault="${name}"] .taken`)?.getAttribute("aria-pressed") === "true";
   const full = isTaken ? name + TAKEN : name;
-  if (await put({ script: [full] })) toast(`The next call gets ${full}`);
+  if (await put({ script: [full] })) toast(`The next call gets the fault ${full}`);
 }
 
 function toggleOutage() {
@@ -210,7 +210,7 @@ async function send(page, changes) {
   return changed;
 }
 
-// Change faults; if the sandbox refuses, show the current ones again.
+// Change faults; if the sandbox rejects the change, show the current ones again.
 async function put(changes) {
   const changed = await send("faults", changes);
   faults = changed ?? faults;

@@ -46,7 +46,7 @@ function render(history, isNew) {
     { part: "problem", ...problemOf(history) },
     { part: "facts", lead: history.lead?.id ?? null, kind: history.kind, requests: history.requests.map(({ request_id, operation, status }) => ({ request_id, operation, status })) },
   ];
-  const builders = { head: headOf, problem: problem, facts: facts, lead: leadOf, events: () => el("ol", { class: "events", "aria-label": "What happened" }), rest: rest };
+  const builders = { head: headOf, problem: problem, facts: facts, lead: leadOf, events: () => el("ol", { class: "events", "aria-label": "Timeline" }), rest: rest };
   const all = [
     ...parts.filter(({ part, text }) => part !== "problem" || text),
     ...(history.kind === "lead" ? [{ part: "lead", ...history.lead }] : []),
@@ -92,7 +92,7 @@ function facts({ lead, requests, kind }) {
   }
   for (const request of requests.slice(-3)) add("RequestID", el("code", {}, request.request_id), state(request.status));
   if (requests.length > 3) add("", `and ${requests.length - 3} earlier requests`);
-  if (requests.length === 0) add("Request", kind === "lead" ? "none: a bulk call stored this lead" : "none was accepted");
+  if (requests.length === 0) add("Request", kind === "lead" ? "none; stored by a bulk call" : "none accepted");
   return list;
 }
 
@@ -113,7 +113,7 @@ function eventOf({ call, request, attempt: number }) {
 }
 
 function callOf(call, number) {
-  const what = call.operation === "status" ? "Status asked" : number ? `${call.operation}, attempt ${number}` : call.operation;
+  const what = call.operation === "status" ? "Status poll" : number ? `${call.operation}, attempt ${number}` : call.operation;
   return el(
     "details",
     {},
@@ -123,17 +123,17 @@ function callOf(call, number) {
     el("p", { class: "line" }, el("code", {}, `${call.method} ${call.path}`)),
     pairs("Query", call.query),
     pairs("Headers", call.headers),
-    bodyOf(call, "The body that was sent"),
-    el("h3", {}, "Answered"),
+    bodyOf(call, "Sent body"),
+    el("h3", {}, "Reply"),
     el("p", { class: "line" }, ...answerOf(call)),
     pairs("Headers", call.reply.headers),
-    bodyOf(call.reply, "The body of the answer"),
+    bodyOf(call.reply, "Reply body"),
   );
 }
 
 const NOT_SENT = {
   lost: "no reply: the connection was closed", reset: "no reply: the connection was reset", hang: "no reply: the connection stayed open",
-  "half-body": "half of the body, then the connection was closed", "drip-headers": "slowly, headers included", "drip-body": "slowly",
+  "half-body": "half of the body, then the connection was closed", "drip-headers": "sent slowly, headers included", "drip-body": "body sent slowly",
 };
 
 function answerOf({ reply }) {
@@ -144,7 +144,7 @@ function answerOf({ reply }) {
 
 function bodyOf({ body, size, is_cut }, label) {
   if (!body) return el("p", { class: "none" }, "No body");
-  const note = is_cut ? el("p", { class: "none" }, `Cut: the first part of ${sizeOf(size)}`) : null;
+  const note = is_cut ? el("p", { class: "none" }, `Truncated: only the start of ${sizeOf(size)} is shown`) : null;
   return el("div", {}, code(body, label), note);
 }
 
@@ -156,7 +156,7 @@ function pairs(title, list) {
 function requestOf(request) {
   const isDone = request.finished_at !== null;
   const lines = [];
-  if (request.lead_id) lines.push(request.matched_by ? `Changed the lead that was found by ${request.matched_by}` : "Created a new lead");
+  if (request.lead_id) lines.push(request.matched_by ? `Updated the lead matched by ${request.matched_by}` : "Created a new lead");
   if (request.reason) lines.push(request.reason);
   if (request.system_errors) lines.push(isDone ? `After ${plural(request.system_errors, "system error")}` : `System errors: ${request.system_errors} of at most ${request.most_system_errors}`);
   return el(
@@ -164,7 +164,7 @@ function requestOf(request) {
     { class: "processed" },
     el("p", {}, el("span", { class: "when" }, isDone ? at(request.finished_at) : ""), state(request.status), el("span", { class: "what" }, isDone ? `Processed after ${duration(request.finished_at - request.accepted_at)}` : "Waiting in the queue")),
     ...lines.map((line) => el("p", { class: "why" }, line)),
-    request.message ? el("details", { class: "pairs" }, el("summary", {}, "Message"), code(request.message, "The message of the status")) : null,
+    request.message ? el("details", { class: "pairs" }, el("summary", {}, "Message"), code(request.message, "Status message")) : null,
   );
 }
 
@@ -172,7 +172,7 @@ function leadOf({ attributes, activities, opportunities }) {
   return el(
     "section",
     { class: "attributes" },
-    el("h3", {}, "The lead now"),
+    el("h3", {}, "Stored lead"),
     el("dl", {}, ...attributes.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
     activities.length ? el("details", { class: "pairs" }, el("summary", {}, `Activities (${activities.length})`), el("ul", {}, ...activities.map(({ event, at: time, note }) => el("li", {}, at(time), ` ${event}`, note ? `: ${note}` : "")))) : null,
     opportunities.length ? el("details", { class: "pairs" }, el("summary", {}, `Opportunities (${opportunities.length})`), el("ul", {}, ...opportunities.map(({ event_code, at: time, note }) => el("li", {}, at(time), ` ${event_code}`, note ? `: ${note}` : "")))) : null,

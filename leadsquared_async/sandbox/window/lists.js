@@ -113,13 +113,13 @@ function renderEmpty(isEmpty, search) {
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   if (search || isNarrowed) {
-    place.replaceChildren(el("h2", {}, `No matching ${list.of}`), el("p", {}, search ? `Nothing contains “${search}”.` : "No call is of this kind."));
+    place.replaceChildren(el("h2", {}, `No matching ${list.of}`), el("p", {}, search ? `Nothing contains “${search}”.` : "No calls of this kind."));
     return;
   }
   const isCalls = list.of === "calls";
   place.replaceChildren(
     el("h2", {}, isCalls ? "No calls yet" : "No leads yet"),
-    el("p", {}, isCalls ? "Every call that your program makes appears here. Its host is:" : "A lead appears here once its request is processed."),
+    el("p", {}, isCalls ? "Calls from your program appear here. Point it at this host:" : "A lead appears here once its request is processed."),
     isCalls ? el("pre", {}, el("code", {}, `LEADSQUARED_HOST=${location.origin}`)) : null,
     el("button", { type: "button", class: "primary", on: { click: () => sendTestLead() } }, "Send a test lead"),
   );

@@ -51,7 +51,7 @@ function replace(old, built) {
   if (focused >= 0) built.querySelectorAll(focusable)[focused]?.focus();
 }
 
-// The sandbox's answer as JSON; an Error with its message if it refuses.
+// The sandbox's answer as JSON; an Error with its message if it rejects the request.
 export async function ask(path, { method = "GET", body } = {}) {
   const options = { method, headers: {} };
   if (method !== "GET") {
@@ -79,7 +79,7 @@ export async function attempt(action) {
   try {
     return await action();
   } catch (error) {
-    toast(error instanceof TypeError ? "The sandbox does not answer" : error.message, true);
+    toast(error instanceof TypeError ? "The sandbox is not responding" : error.message, true);
     return undefined;
   }
 }

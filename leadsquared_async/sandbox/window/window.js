@@ -20,7 +20,7 @@ function listen() {
     showOverview(JSON.parse(event.data));
   });
   stream.addEventListener("error", () => {
-    setLive("lost", "Not connected, trying again");
+    setLive("lost", "Disconnected, reconnecting");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_AFTER);
   });
 }
@@ -73,7 +73,7 @@ function startDialogs() {
     resetDialog.close();
     await attempt(async () => {
       await ask("reset", { method: "POST" });
-      toast("The sandbox was reset");
+      toast("Sandbox reset");
     });
   });
 }
@@ -105,7 +105,7 @@ async function sendLead() {
   try {
     const { call } = await ask("window/test-lead", { method: "POST", body: { attributes } });
     byId("lead-dialog").close();
-    toast(call === null ? "The call did not arrive: it got the fault “refused”" : `Call ${call} was made`);
+    toast(call === null ? "The call did not arrive: it got the fault “refused”" : `Call ${call} sent`);
     refresh();
   } catch (error) {
     byId("lead-error").textContent = error.message;
