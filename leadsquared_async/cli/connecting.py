@@ -27,16 +27,16 @@ class Connection:
     """The account and the rate limit of a command; the environment sets what no option does."""
 
     host: Annotated[
-        str | None, option("--host URL", "The asynchronous host; else LEADSQUARED_HOST.", ACCOUNT)
+        str | None, option("--host URL", "The asynchronous host. Default: LEADSQUARED_HOST.", ACCOUNT)
     ] = None
     region: Annotated[
-        str | None, option("--region NAME", "in21, us11 or sg; else LEADSQUARED_REGION.", ACCOUNT)
+        str | None, option("--region NAME", "in21, us11 or sg. Default: LEADSQUARED_REGION.", ACCOUNT)
     ] = None
     rate: Annotated[
         str | None,
         option(
             "--rate CALLS/SECONDS",
-            "Such as 20/5, to leave calls for others; else LEADSQUARED_RATE_LIMIT.",
+            "The rate limit; lower it to leave calls for other programs. Default: LEADSQUARED_RATE_LIMIT.",
             ACCOUNT,
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""The log of a command that runs as a service: lines of text, or a JSON object a line."""
+"""The log of a command that runs as a service: text lines or JSON lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JSONLines(logging.Formatter):
     """Time, level, event and message of a record, then its other attributes, as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; of an exception only its type and frames, because its message may repeat a lead."""
+        """The line; an exception is shown as its type and frames, because its message may quote a lead."""
         fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -43,7 +43,7 @@ class TextLines(logging.Formatter):
     """The local time, level and message of a record, on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; of an exception only its type."""
+        """The line; an exception is shown as its type."""
         at = datetime.fromtimestamp(record.created).astimezone()
         error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
         message = record.getMessage() if error is None else f"{record.getMessage()} ({error})"
@@ -52,9 +52,9 @@ class TextLines(logging.Formatter):
 
 @contextmanager
 def logging_lines(chosen: LogFormat | None) -> Generator[None]:
-    """Write the package's log from INFO on, and that of others from WARNING on, to standard error.
+    """Write the package's log from INFO on, and other logs from WARNING on, to standard error.
 
-    Without a choice it is text at a terminal, and JSON elsewhere.
+    The default format is text at a terminal, and JSON elsewhere.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

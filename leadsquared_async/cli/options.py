@@ -87,6 +87,6 @@ RejectsFile = Annotated[
 ]
 BulkRate = Annotated[
     str | None,
-    option("--bulk-rate CALLS/SECONDS", "Bulk calls, such as 5/5, as the plan allows; else 1/5.", ACCOUNT),
+    option("--bulk-rate CALLS/SECONDS", "The rate limit of bulk calls. Default: 1/5.", ACCOUNT),
 ]
 NoConfirm = Annotated[bool, option("--no-confirm", "Do not follow rows to their outcome.", SENDING)]

@@ -47,62 +47,63 @@ def _attributes(text: str) -> str | list[str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    limit: Annotated[Any, option("--limit CALLS/SECONDS", 'The rate limit, or "none".', parse=_limit)] = (
-        f"{LIMIT[0]}/{LIMIT[1]:g}"
-    )
+    limit: Annotated[
+        Any, option("--limit CALLS/SECONDS", 'The rate limit; "none": no limit.', parse=_limit)
+    ] = f"{LIMIT[0]}/{LIMIT[1]:g}"
     bulk_limit: Annotated[
-        Any, option("--bulk-limit CALLS/SECONDS", 'That of bulk calls, or "none".', parse=_limit)
+        Any,
+        option("--bulk-limit CALLS/SECONDS", 'The rate limit of bulk calls; "none": no limit.', parse=_limit),
     ] = "1/5"
     counting: Annotated[str, option("--counting NAME", f"How calls are counted: {', '.join(COUNTERS)}.")] = (
         "sliding-log"
     )
-    latency: Annotated[float, option("--latency SECONDS", "Of a round trip.", least=0)] = 0.05
+    latency: Annotated[float, option("--latency SECONDS", "Round-trip time of each call.", least=0)] = 0.05
     jitter: Annotated[
-        float, option("--jitter SECONDS", "At most, added to a round trip at random.", least=0)
+        float, option("--jitter SECONDS", "Maximum random delay added to each round trip.", least=0)
     ] = 0.05
     fault: Annotated[
         Collection[str],
         option(
             "--fault NAME=SHARE",
-            "The share of calls that fail like this, such as 500=0.03; may be repeated: "
+            "Share of the calls that get this fault, such as 500=0.03. Repeatable. Faults: "
             f"{', '.join(FAULTS)}.",
         ),
     ] = ()
     processing_rate: Annotated[
-        float, option("--processing-rate N", "Requests processed a minute.", least=0.01)
+        float, option("--processing-rate N", "Requests processed per minute.", least=0.01)
     ] = 600.0
     speed: Annotated[
         float,
-        option("--speed N", "How many times faster than real time requests are processed.", least=0.01),
+        option("--speed N", "Speed-up of request processing over real time.", least=0.01),
     ] = 1.0
     attributes: Annotated[
         Any,
         option(
             "--attributes NAME,NAME",
-            'The schema names that exist: a lead with another one is rejected; "account" for those of a '
-            'realistic account, "any" for all.',
+            'The attributes that exist; a lead with any other is rejected. "account": those of a realistic '
+            'account; "any": all.',
             parse=_attributes,
         ),
     ] = "account"
     mandatory: Annotated[
-        Any, option("--mandatory NAME,NAME", "The schema names that a new lead must have.", parse=_names)
+        Any, option("--mandatory NAME,NAME", "The attributes that a new lead must have.", parse=_names)
     ] = "none"
     unique: Annotated[
         Any,
         option(
             "--unique NAME,NAME",
-            'Schema names whose values no two leads may share, or "none".',
+            'The attributes whose values must be unique among leads, or "none".',
             parse=_names,
         ),
     ] = "EmailAddress,Phone"
     fields: Annotated[
-        int, option("--fields N", "How many fields the realistic account has.", least=1, most=10_000)
+        int, option("--fields N", "The number of fields of the realistic account.", least=1, most=10_000)
     ] = 60
     seed: Annotated[
         int | None,
         option(
             "--seed N",
-            "With a seed, the same calls give the same answers. Without, each run has its own ids.",
+            "With a seed, the same calls get the same replies. Without one, ids differ in each run.",
         ),
     ] = None
 
@@ -122,13 +123,13 @@ class SandboxOptions:
 def sandbox(
     options: SandboxOptions,
     port: Annotated[
-        int, option("--port N", "Where to listen on 127.0.0.1; 0 takes any free port.", least=0, most=65535)
+        int, option("--port N", "The port on 127.0.0.1; 0 picks a free port.", least=0, most=65535)
     ] = 8025,
     quiet: Annotated[bool, option("--quiet", "Do not print a line for each call.")] = False,
 ) -> ExitStatus:
-    """Run a local LeadSquared emulator, and print the environment to use it.
+    """Run a local LeadSquared emulator and print the environment variables to use it.
 
-    It runs until Ctrl-C. Paste the lines that it prints into another terminal, and type the commands there.
+    It runs until Ctrl-C. Paste the printed lines into another terminal and run your commands there.
 
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
@@ -189,8 +190,8 @@ def _print_environment(sandbox: Sandbox) -> None:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [
         f"# the emulator listens on {sandbox.url}",
-        f"# its window, for a browser: {sandbox.window_url}",
-        "# paste these lines into another terminal, and type the commands there",
+        f"# to see calls and leads in a browser, open {sandbox.window_url}",
+        "# paste these lines into another terminal and run your commands there",
         "# Ctrl-C stops it",
     ]
     try:

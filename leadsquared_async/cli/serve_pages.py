@@ -24,8 +24,8 @@ def pages(readiness: Callable[[], tuple[bool, dict[str, Any]]], metrics: Callabl
     """The application.
 
     Args:
-        readiness: whether all is delivered, and what `/readyz` shows.
-        metrics: makes `/metrics`; it may block, and is called in a thread.
+        readiness: returns whether all files are being delivered, and what `/readyz` shows.
+        metrics: makes `/metrics`; it may block, so it is called in a thread.
     """
 
     async def healthz(_: Request) -> Response:
@@ -43,7 +43,7 @@ def pages(readiness: Callable[[], tuple[bool, dict[str, Any]]], metrics: Callabl
 
 
 def metrics_page() -> Callable[[], Response]:
-    """Make `/metrics`, and make OpenTelemetry record them from now on: call it before a client is opened."""
+    """Make `/metrics` and set OpenTelemetry's meter provider; call it before a client is opened."""
     try:
         from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415 - optional
         from opentelemetry.metrics import set_meter_provider  # noqa: PLC0415
@@ -82,5 +82,5 @@ class _Server(Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave the signals to the command."""
+        """Leave signal handling to the command."""
         yield

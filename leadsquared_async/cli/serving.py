@@ -29,7 +29,7 @@ SHARE_OF_LOOKING = 0.05
 """Of the time: counting a million rows is slow."""
 REOPEN_AFTER = 5.0
 OLD = 30.0
-"""Seconds without a look at the file after which it counts as not usable: the disk does not respond."""
+"""Seconds without a successful read after which the file counts as unusable: the disk does not respond."""
 STOP_EVERY = 0.1
 LOCKED_OUT = "another process delivers this file"
 
@@ -40,31 +40,39 @@ def serve(
     listen: Annotated[
         Any,
         option(
-            "--listen HOST:PORT", "Where to serve the pages; port 0 takes any free one.", parse=Address.parse
+            "--listen HOST:PORT",
+            "Where to serve the pages; port 0 picks a free port.",
+            parse=Address.parse,
         ),
     ] = "127.0.0.1:8026",
     log_format: Annotated[
         LogFormat | None,
         option(
-            "--log-format", "Log lines as text, or as JSON objects; else text at a terminal, JSON elsewhere."
+            "--log-format", "Write the log as text or as JSON lines. Default: text at a terminal, else JSON."
         ),
     ] = None,
     name: Annotated[
         str | None,
-        option("--name NAME", "The account's name in the log and the metrics, if you have several."),
+        option("--name NAME", "The account's name in the log and the metrics, if you have several accounts."),
     ] = None,
     no_confirm: NoConfirm = False,
     bulk_rate: BulkRate = None,
 ) -> ExitStatus:
-    """Deliver outbox files until SIGTERM or Ctrl-C, for processes that only put into them.
+    """Deliver outbox files until SIGTERM or Ctrl-C, for processes that only put leads into them.
 
-    Those open the file without a client, and need no keys. A file that does not exist is created.
+    These processes open the file without a client and need no keys.
+    A file that does not exist is created.
 
-    Pages: /healthz answers 200 while the process runs. /readyz answers 200 while every file is delivered,
-    else 503; its JSON says why, and counts the rows. /metrics is for Prometheus.
+    /healthz answers 200 while the process runs.
+    /readyz answers 200 while every file is being delivered, else 503; its JSON
+    has the reason and the row counts.
+    /metrics is for Prometheus.
 
-    Account-level errors do not end it. Restart it with new keys; nothing is lost.
-    Exit status: 0 after a stop, with all calls in flight ended; 2 invalid options or environment;
+    It keeps running through account-level errors.
+    To change keys, restart it; no lead is lost.
+
+    Exit status: 0 after a stop, once all calls in flight have ended;
+    2 for invalid options or environment;
     3 after a second signal, which ends it at once.
 
     Example: leadsquared outbox serve leads.db --listen 0.0.0.0:8026
@@ -73,7 +81,7 @@ def serve(
 
     connection = replace(connection, name=name, bulk_rate=bulk_rate)
     with logging_lines(log_format), Stop() as stop, listener(listen) as bound:
-        metrics = metrics_page()  # before the client is made, or its metrics are not recorded
+        metrics = metrics_page()  # before the client is created; otherwise its metrics are not recorded
 
         async def run() -> None:
             ending = asyncio.Event()
@@ -82,20 +90,20 @@ def serve(
                 running = [tasks.create_task(delivery.run()) for delivery in deliveries]
                 async with serving(pages(lambda: readiness_of(deliveries), metrics), bound):
                     address = Address(listen.host, bound.getsockname()[1])
-                    _log("listening", f"pages at http://{address}/readyz, /healthz and /metrics")
+                    _log("listening", f"serving http://{address}/readyz, /healthz and /metrics")
                     while stop.why is None:  # noqa: ASYNC110 - set by a signal
                         await asyncio.sleep(STOP_EVERY)
-                    _log("stopping", "stopping: waiting for calls in flight; a second signal ends it at once")
+                    _log("stopping", "stopping: waiting for calls in flight; a second signal exits at once")
                     ending.set()
                     await asyncio.wait(running)
 
         asyncio.run(run())
-        _log("stopped", "stopped; what is not delivered stays in the file")
+        _log("stopped", "stopped; undelivered leads stay in the file")
     return ExitStatus.DONE
 
 
 class FileDelivery:
-    """Delivers one file until `ending` is set, and opens it again whenever it could not be used.
+    """Delivers one file until `ending` is set, and reopens it after errors.
 
     Args:
         path: the file.
@@ -126,7 +134,7 @@ class FileDelivery:
             except (OutboxError, OSError) as error:
                 self._reason = error_text(error)
             if self._reason is not None:
-                self._log_once("unusable", f"{self._reason}; trying again every {REOPEN_AFTER:.0f} s")
+                self._log_once("unusable", f"{self._reason}; retrying every {REOPEN_AFTER:.0f} s")
                 await self._pause(REOPEN_AFTER)
 
     @property
@@ -138,7 +146,7 @@ class FileDelivery:
         return self._reason
 
     def shown(self) -> dict[str, Any]:
-        """What `/readyz` shows: no value of a lead."""
+        """What `/readyz` shows; contains no values of a lead."""
         shown: dict[str, Any] = {"file": str(self._path), "reason": self.reason}
         if (snapshot := self._snapshot) is not None:
             counts = counts_of(snapshot)
@@ -155,7 +163,7 @@ class FileDelivery:
         return shown
 
     async def _watch(self, outbox: Outbox) -> str | None:
-        """Return why delivery has stopped, or None once it should end."""
+        """Return why delivery has stopped; None if `ending` was set."""
         while not self._ending.is_set():
             began = _now()
             self._snapshot = snapshot = await outbox.snapshot()
@@ -165,7 +173,7 @@ class FileDelivery:
             self._reason = snapshot.blocked
             if is_locked_out(outbox):
                 self._reason = LOCKED_OUT
-                self._log_once("waiting", f"{self._path}: {LOCKED_OUT}, and this one waits for its end")
+                self._log_once("waiting", f"{self._path}: {LOCKED_OUT}; waiting for it to end")
             elif snapshot.delivers:
                 self._log_once("delivering", f"{self._path}: delivering")
                 await self._note(outbox, snapshot.blocked or "")
@@ -175,10 +183,10 @@ class FileDelivery:
         return None
 
     async def _note(self, outbox: Outbox, held: str) -> None:
-        """Store why delivery is on hold, for `leadsquared outbox stats`."""
+        """Store why delivery is on hold, so that `leadsquared outbox stats` can show it."""
         if held != self._noted:
             self._noted = held
-            with suppress(OutboxError, OSError):  # a file that cannot be written is held for that
+            with suppress(OutboxError, OSError):  # if the file cannot be written, that is the reason
                 await set_note(outbox, HELD, held)
 
     async def _pause(self, seconds: float) -> None:

@@ -111,7 +111,7 @@ async def test_the_environment_fits_a_terminal_of_80_columns(capsys: pytest.Capt
     async with Sandbox() as sandbox:
         _print_environment(sandbox)
         lines = capsys.readouterr().out.splitlines()
-        assert f"# its window, for a browser: {sandbox.url}/_sandbox/" in lines
+        assert f"# to see calls and leads in a browser, open {sandbox.url}/_sandbox/" in lines
     assert max(map(len, lines)) < 80
 
 
