@@ -29,11 +29,11 @@ from leadsquared_async import (
 logger = get_task_logger("celery_tasks")
 
 DEADLINE = 20.0
-"""Seconds for one attempt of a task; a worker may take as long to stop."""
+"""Seconds for one attempt of a task; a worker may take that long to stop."""
 AGAIN_AFTER = 300.0
 """Seconds until an undelivered lead is retried."""
 HELD = 20
-"""The most messages that a worker holds, including those that wait for a retry; more than processes."""
+"""The most messages that a worker holds, with those waiting for a retry; more than the pool's processes."""
 
 app = Celery("celery_tasks", broker=os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/0"))
 app.conf.update(
@@ -58,7 +58,7 @@ account = Account(client)
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def check(**_: object) -> None:
-    """Do not start a worker that could not send."""
+    """Do not start a worker that cannot send."""
     try:
         client()
     except ConfigurationError as error:
@@ -76,7 +76,7 @@ def stop(**_: object) -> None:
 
 
 class Private(Task):  # type: ignore[misc]
-    """A task whose arguments are hidden; by default, Celery adds their repr to each message."""
+    """A task that hides its arguments; by default, Celery adds their repr to each message."""
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         return super().apply_async(args, kwargs, **options | {"argsrepr": "(...)", "kwargsrepr": "{...}"})
@@ -87,7 +87,7 @@ def capture(task: Any, lead: Mapping[str, Any]) -> None:
     """Send a lead: `capture.delay({...})` returns at once.
 
     The client makes the quick retries. Celery retries later, while LeadSquared is down or the account's owner
-    must act. Neither sends a lead again that may have arrived and could become a second one.
+    must act. Neither resends a lead that may have arrived and could become a second one.
     """
     reference = task.request.id
     try:

@@ -1,4 +1,4 @@
-"""Sends the people of a database, shows progress, and stores each outcome; run again, it sends the rest.
+"""Sends the people of a database, shows progress and stores each outcome; the next run sends the rest.
 
 sqlite3 crm.db 'CREATE TABLE people (id INTEGER PRIMARY KEY, name, email, lead_id, problem)'
 python database_worker.py crm.db
@@ -14,7 +14,7 @@ from leadsquared_async import Fault, LeadSquared, LeadSquaredError, Result
 async def main(path: str) -> None:
     db = sqlite3.connect(path, isolation_level=None)  # each outcome is committed at once
     async with LeadSquared() as lsq:
-        for _ in range(3):  # the client retries each call; another round sends what may be sent again
+        for _ in range(3):  # the client retries each call; another round sends failed leads again
             people = db.execute("SELECT * FROM people WHERE lead_id IS NULL AND problem IS NULL").fetchall()
             leads = [{"FirstName": name, "EmailAddress": email} for _, name, email, *_ in people]
             async with lsq.leads.capture_many(leads, follow=True) as results:
@@ -27,7 +27,7 @@ async def main(path: str) -> None:
 
 
 def outcome_of(result: Result[dict[str, str]]) -> tuple[str | None, str | None]:
-    """The lead's id and what is wrong; neither if the lead may be sent again."""
+    """The lead's id and the problem; both None if the lead may be sent again."""
     if result.status is not None:
         return result.status.lead_id, None if result.ok else result.status.reason
     assert result.error is not None
@@ -38,5 +38,5 @@ def outcome_of(result: Result[dict[str, str]]) -> tuple[str | None, str | None]:
 
 try:
     asyncio.run(main(sys.argv[1]))
-except LeadSquaredError as error:  # such as revoked keys: what is not sent waits for the next run
+except LeadSquaredError as error:  # such as revoked keys; the next run sends the rest
     sys.exit(f"stopped: {error}")

@@ -1,6 +1,6 @@
-"""A web form without an outbox: the visitor waits for LeadSquared, 10 s at most, and learns how it went.
+"""A web form without an outbox: the visitor waits for LeadSquared, 10 s at most, and sees the result.
 
-Nothing is stored here, so a lead that LeadSquared does not take is lost unless the visitor sends it again;
+Nothing is stored here, so a lead that LeadSquared does not accept is lost unless the visitor sends it again;
 `fastapi_form.py` keeps leads instead. Needs leadsquared_async, fastapi, python-multipart and uvicorn:
 
     uvicorn fastapi_direct:app
@@ -23,11 +23,11 @@ from leadsquared_async import Delivery, Fault, LeadSquared, LeadSquaredError
 logger = logging.getLogger("fastapi_direct")
 
 DEADLINE = float(os.environ.get("DEADLINE", "10"))
-"""Seconds that a visitor waits at most; retries and waits for the rate limit are part of it."""
+"""The most seconds that a visitor waits, including retries and waits for the rate limit."""
 
 
 def answer_to(error: LeadSquaredError) -> tuple[int, str]:
-    """The status and the sentence for the visitor; the first case that fits."""
+    """The HTTP status and the sentence for the visitor."""
     match error:
         case LeadSquaredError(safe_to_retry=True):  # LeadSquared is down or busy; no second lead can result
             return 503, "We could not save that. Please try again in a minute."

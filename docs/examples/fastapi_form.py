@@ -1,4 +1,4 @@
-"""A web form. The visitor is thanked as soon as the lead is on disk, whether LeadSquared answers or not.
+"""A web form. It thanks the visitor as soon as the lead is on disk, whether or not LeadSquared answers.
 
 Needs leadsquared_async[outbox,phone], fastapi, python-multipart, and uvicorn or gunicorn:
 
@@ -58,7 +58,7 @@ FORM = """<form method="post">{hidden}
 
 
 def uuid_or_none(text: str | None) -> UUID | None:
-    """The id, or None if it is invalid: the visitor did not type it and could not correct it."""
+    """The id, or None if it is invalid, because the visitor did not type it and cannot correct it."""
     try:
         return UUID(text)
     except (TypeError, ValueError):
@@ -97,10 +97,10 @@ class Account:
 
 
 async def verify(lsq: LeadSquared, account: Account) -> None:
-    """Report problems that the account's owner must fix, until there are none.
+    """Report problems that the account's owner must fix, and check until they are fixed.
 
-    The form starts meanwhile, even with a problem: with revoked keys it still accepts leads, and the outbox
-    keeps them until there are new keys. If LeadSquared does not answer, that is no problem of the account.
+    The form works in the meantime: with revoked keys it still accepts leads, and the outbox keeps them until
+    there are new keys. An outage of LeadSquared is not a problem of the account.
     """
     while True:
         try:
@@ -186,7 +186,7 @@ async def health(request: Request) -> JSONResponse:
     shown = {
         "blocked": reason,
         "counts": outbox.counts,
-        # Each needs a person: `leadsquared outbox items leads.db --state rejected`.
+        # Each needs manual review: `leadsquared outbox items leads.db --state rejected`.
         "dead_letters": {state: outbox.counts[state] for state in (ItemState.REJECTED, ItemState.UNKNOWN)},
         "oldest": outbox.oldest,
         "delivers": outbox.delivers,

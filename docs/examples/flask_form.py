@@ -1,4 +1,4 @@
-"""A web form of a Flask application, whose handlers are not asynchronous.
+"""A web form in Flask, with synchronous handlers.
 
 Needs leadsquared_async[outbox,phone], flask and gunicorn:
 
@@ -51,7 +51,7 @@ def form() -> Response:
 @app.post("/")
 def send() -> tuple[str, int]:
     try:
-        token = UUID(request.form["token"])  # keys are kept, so they must not be typed text
+        token = UUID(request.form["token"])  # keys are kept, so they must not hold typed text
     except ValueError:
         return "Please open the form again.", 400
     lead = {name: request.form.get(name) or None for name in FIELDS}

@@ -144,9 +144,9 @@ async def keep(message: Message, outbox: Outbox) -> None:
 async def tell_the_chat(graph: httpx.AsyncClient, item: OutboxItem) -> None:
     """Send a message to the sender of a rejected lead; after a crash, perhaps twice.
 
-    If this raises, the outbox calls it again at the next start. So it raises only errors that may pass.
+    If this raises, the outbox calls it again at the next start. So it raises only temporary errors.
     """
-    # Only the rejected lead has the number to answer; it is kept for 30 days.
+    # The number to reply to is only in the rejected lead, which is kept for 30 days.
     if item.state is ItemState.CONFIRMED:
         return
     # The reason may quote the lead: `leadsquared outbox export` has it.

@@ -1,12 +1,12 @@
-"""A long-running worker: files of JSON lines appear in a folder, and each line becomes a lead.
+"""A long-running worker: it reads JSON Lines files from a folder and makes a lead of each line.
 
 Needs leadsquared_async[outbox]:
 
     python worker.py inbox
 
-It puts them into an outbox and does not call `capture_many`, which gives results to code that waits for them:
-here no code waits, and a lead without a result would be lost with the process. A line is on disk before its
-file is deleted, a file that is read again after a crash adds nothing, and files are read even in an outage.
+It puts them into an outbox. `capture_many` would yield results to code that waits for them; here no code
+waits, and a lead without a result would be lost with the process. A line is on disk before its file is
+deleted, a file that is read again after a crash adds nothing, and files are read even during an outage.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ async def take(inbox: Path, outbox: Outbox) -> None:
             path.rename(path.with_suffix(".refused"))
             line = f"{error.reference}: " if isinstance(error, InvalidLead) else ""
             logger.error("%s is set aside: %s%s", path.name, line, error)  # noqa: TRY400 - it names the line
-        except OutboxError as error:  # such as a full disk: the files wait
+        except OutboxError as error:  # such as a full disk: the files stay in the folder
             logger.error("%s must wait: %s", path.name, error)  # noqa: TRY400 - it says what to do
             return
         else:

@@ -1,4 +1,4 @@
-"""A form that only puts: it has no keys, and `leadsquared outbox serve` delivers the same file.
+"""A form that only puts leads: it has no keys, and `leadsquared outbox serve` delivers its file.
 
 uvicorn form:app
 """
