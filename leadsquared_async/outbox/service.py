@@ -33,6 +33,7 @@ TIDY_EVERY = 30.0
 """Seconds between emptying the write-ahead log, which may contain erased values until then."""
 HOUR = 3600.0
 LOCK_IS_GONE = "the lock file was deleted, and another process may deliver"
+FILE_IS_GONE = "the outbox's file was deleted or moved, and what is put from now on is in another one"
 NOTE = "delivered_by"
 """In `meta`: the process that delivers and, after it closes, the time and the calls it had spent."""
 MOST_CALLS = 1_000_000
@@ -209,16 +210,21 @@ class Service:
         if self._confirm:
             confirmer = Confirmer(self._writer, self._settler, self._holds, trackers)
             self._run(confirmer.run(), "confirmation")
-        self._run(self._mind_the_lock(deliverer), "lock")
+        self._run(self._mind_the_files(deliverer), "files")
         self._run(self._tidy(), "tidying")
         self._run(self._settler.call_back(uncalled), "callbacks")
         await deliverer.run()
 
-    async def _mind_the_lock(self, deliverer: Deliverer) -> None:
-        """Stop delivering once the lock file is deleted, because another process may then deliver."""
-        while self._lock.is_held():  # noqa: ASYNC110 - the kernel notifies no waiter
+    async def _mind_the_files(self, deliverer: Deliverer) -> None:
+        """Stop delivering once the lock file or the outbox's file is deleted or moved.
+
+        Without the lock file another process may deliver. Without its file this one would wait for leads that
+        other processes put into a new file.
+        """
+        while self._lock.is_held() and self._writer.is_there:  # noqa: ASYNC110 - the kernel notifies no waiter
             await asyncio.sleep(TRY_THE_LOCK_EVERY)
-        deliverer.end(OutboxError(f"{LOCK_IS_GONE}: open the outbox again"))
+        gone = FILE_IS_GONE if self._lock.is_held() else LOCK_IS_GONE
+        deliverer.end(OutboxError(f"{gone}: open the outbox again"))
 
     async def _tidy(self) -> None:
         """Periodically empty the write-ahead log and erase expired values."""

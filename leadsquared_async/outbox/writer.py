@@ -131,6 +131,11 @@ class Writer:
         """Whether the last write succeeded."""
         return "written" not in self.blocked
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the open file is still the one at its path."""
+        return self._store is not None and self._store.is_there()
+
     async def try_writing(self) -> bool:
         """Write again after a failure; returns whether that succeeds."""
         try:

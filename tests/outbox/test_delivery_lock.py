@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import Outbox, RateLimit, Submission, submissions
+from leadsquared_async.outbox import why_stopped
 from leadsquared_async.sandbox import Faults
 from tests.outbox.machine import Machine, by_state, lead, played
 
@@ -48,6 +49,22 @@ async def test_a_lock_file_that_is_deleted_ends_the_delivering_that_held_it(mach
     async with machine.process() as other:
         await other.drained()
         assert await by_state(other) == {"confirmed": 100}
+
+
+@played()
+async def test_a_file_that_is_moved_ends_its_delivery(machine: Machine) -> None:
+    """Nobody else would notice: other processes put into a new file, which the next opening delivers."""
+    client = machine.client()
+    async with client, Outbox(machine.path, client) as outbox:
+        await asyncio.sleep(2.0)
+        machine.path.rename(f"{machine.path}.old")
+        await asyncio.sleep(2.0)
+        assert "file was deleted or moved" in str((await outbox.snapshot()).blocked)
+        assert why_stopped(outbox) is not None
+    async with machine.process() as other:
+        await other.put(lead(1))
+        await other.drained()
+        assert await by_state(other) == {"confirmed": 1}
 
 
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
