@@ -42,6 +42,7 @@ from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, OPERATIONS
+from leadsquared_async.printable import one_line
 from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.account_fields import Fields
 from leadsquared_async.resources.bulk import Bulk
@@ -184,7 +185,7 @@ class LeadSquared(Requests, CustomCalls):
                 limiter=foreign,
                 transport=_checked_transport(transport),
                 on_event=on_event,
-                name=name,
+                name=None if name is None else one_line(name),
             )
         )
         settings = Settings(

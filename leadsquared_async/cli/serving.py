@@ -80,7 +80,7 @@ def serve(
     from leadsquared_async.cli.serve_pages import metrics_page, pages, serving  # noqa: PLC0415 - slow to import
 
     connection = replace(connection, name=name, bulk_rate=bulk_rate)
-    with logging_lines(log_format), Stop() as stop, listener(listen) as bound:
+    with logging_lines(log_format), Stop(on_hang_up=True) as stop, listener(listen) as bound:
         metrics = metrics_page()  # before the client is created; otherwise its metrics are not recorded
 
         async def run() -> None:

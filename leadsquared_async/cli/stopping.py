@@ -22,6 +22,8 @@ LOOK_EVERY = 0.1
 ECHO = 0.3
 """Seconds within which a second signal is a copy of the first: `timeout` and other wrappers send it twice."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""The end of the terminal or the session; `nohup` ignores it, and Windows has none."""
 
 T = TypeVar("T")
 
@@ -33,10 +35,13 @@ class Interrupted(Exception):
 class Stop:
     """Whether a stop was asked for, by a signal or by the clock; a context manager that listens for both.
 
-    The second signal exits at once.
+    The second signal exits at once. With `on_hang_up` the end of the terminal is a signal, too: for a command
+    that writes nothing but a log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_hang_up: bool = False) -> None:
+        is_ignored = HANG_UP is None or signal.getsignal(HANG_UP) is signal.SIG_IGN
+        self._signals = SIGNALS if HANG_UP is None or is_ignored or not on_hang_up else (*SIGNALS, HANG_UP)
         self._signalled_at: float | None = None
         self._raises = False
         self._at: float | None = None
@@ -82,7 +87,7 @@ class Stop:
 
     def __enter__(self) -> Self:
         with suppress(ValueError):  # only the main thread receives signals
-            for number in SIGNALS:
+            for number in self._signals:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -9,6 +9,7 @@ from functools import partial
 from leadsquared_async.outbox.service import Service
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.printable import one_line
 from leadsquared_async.telemetry.gauges import Reading, watch
 from leadsquared_async.telemetry.metrics import CLIENT, OUTBOX, SCOPE, STATE, instruments
 
@@ -28,7 +29,7 @@ def watch_delivery(service: Service, writer: Writer, client: str | None) -> Call
         client: the client's name.
     """
     instruments()
-    names: Names = {OUTBOX: writer.path.name, CLIENT: client}
+    names: Names = {OUTBOX: one_line(writer.path.name), CLIENT: client}
     return watch(
         service,
         {

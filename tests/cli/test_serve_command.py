@@ -106,14 +106,16 @@ async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     assert len(numbers(sandbox)) - 60 <= 40
 
 
-async def test_a_stop_waits_for_calls_in_flight(tmp_path: Path) -> None:
-    """What LeadSquared was answering at SIGTERM is accepted in the file, and is not sent again."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda it: it.name)
+async def test_a_stop_waits_for_calls_in_flight(tmp_path: Path, number: signal.Signals) -> None:
+    """What LeadSquared was answering at the signal is accepted in the file, and is not sent again."""
     async with Sandbox(limit=None, faults=Faults(latency=2.0)) as sandbox:
         async with served(sandbox, tmp_path) as program:
             await until_reason(program, None)
             await put(tmp_path, 0, 1, 2)
             await until(lambda: len(sandbox.books.arrivals) >= 1)
-            assert await program.stopped() == 0
+            os.kill(program.pid, number)
+            assert await program.ended() == 0
         sandbox.books.faults = Faults()
         async with served(sandbox, tmp_path) as program:
             await until(lambda: sandbox.books.accepted >= 3)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse, Response
 
-from leadsquared_async.cli.addresses import Address
-from leadsquared_async.cli.serve_pages import metrics_page, pages
+from leadsquared_async.cli.addresses import Address, listener
+from leadsquared_async.cli.serve_pages import MOST_CONNECTIONS, metrics_page, pages, serving
+from leadsquared_async.cli.serving import FileDelivery, readiness_of
+from leadsquared_async.sandbox import Sandbox
+from tests.clients import client_of
 
 
 def client(*, is_ready: bool = True) -> httpx.AsyncClient:
@@ -29,6 +37,70 @@ async def test_readiness_is_the_status(is_ready: bool, status: int) -> None:
         assert (response.status_code, response.json()) == (status, {"ready": is_ready})
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/metrics")).text == "up 1"
+
+
+@asynccontextmanager
+async def served(host: str = "127.0.0.1") -> AsyncGenerator[httpx.AsyncClient]:
+    """The pages on a real socket."""
+    application = pages(lambda: (True, {"ready": True}), lambda: PlainTextResponse("up 1"))
+    with listener(Address(host, 0)) as bound:
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        async with serving(application, bound), httpx.AsyncClient(base_url=url, timeout=5) as http:
+            yield http
+
+
+async def test_requests_that_do_not_end_take_few_connections() -> None:
+    """The oldest are closed: delivery needs the open files, and a probe is answered all the same."""
+    async with served() as http:
+        halves = [
+            await asyncio.open_connection("127.0.0.1", http.base_url.port)
+            for _ in range(2 * MOST_CONNECTIONS)
+        ]
+        for _, writer in halves:
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half:")
+        assert (await http.get("/readyz")).status_code == 200
+        reading = [asyncio.create_task(reader.read()) for reader, _ in halves]
+        closed, _ = await asyncio.wait(reading, timeout=0.5)
+        assert len(closed) > MOST_CONNECTIONS
+        for _, writer in halves:
+            writer.close()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+OWN = ("127.0.0.1", "127.0.0.1:8026", "localhost", "LOCALHOST:80", "[::1]:80", "127.0.0.2")
+OTHERS = ("evil.example", "evil.example:8026", "127.0.0.1.evil.example", "localhost.evil.example", "[::1", "")
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/healthz", "/metrics"])
+async def test_a_page_of_another_site_reads_nothing_on_loopback(path: str) -> None:
+    """A name that resolves to this machine is refused (DNS rebinding), on every page."""
+    async with served() as http:
+        for host in OWN:
+            assert (await http.get(path, headers={"Host": host})).status_code == 200, host
+        for host in OTHERS:
+            response = await http.get(path, headers={"Host": host})
+            assert response.status_code == 403, host
+            assert "ready" not in response.text
+
+
+async def test_on_another_address_every_host_is_served() -> None:
+    """In a container the name of the service is the host."""
+    async with served("0.0.0.0") as http:
+        assert (await http.get("/readyz", headers={"Host": "deliverer:8026"})).status_code == 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has file names in Unicode")
+async def test_a_file_whose_name_is_not_utf8_is_shown(sandbox: Sandbox) -> None:
+    """`/readyz` would answer 500 and say nothing about the other files."""
+    async with client_of(sandbox) as lsq:
+        path = Path(os.fsdecode(b"leads\xff.db"))
+        delivery = FileDelivery(path, lsq, asyncio.Event(), confirm=True)
+        application = pages(lambda: readiness_of([delivery]), lambda: PlainTextResponse(""))
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://pages") as http:
+            response = await http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["outboxes"][0]["file"] == str(path)
 
 
 async def test_pages_take_get_only() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -109,3 +110,16 @@ async def test_a_disk_that_does_not_answer_delays_no_collection_for_long(
         is_free.set()
         await asyncio.to_thread(busy.result)
         assert nonzero(collected.points(ITEMS)) == {("leads.db", "accepted"): 1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has file names in Unicode")
+async def test_every_label_can_be_written_as_utf8(
+    sandbox: Sandbox, collected: Collected, tmp_path: Path
+) -> None:
+    """A file's name and a client's may have other bytes; Prometheus's page would fail as a whole."""
+    path = tmp_path / os.fsdecode(b"leads\xff.db")
+    async with client_of(sandbox, name="ac\udcffme") as lsq, Outbox(path, lsq, confirm=False) as outbox:
+        await outbox.put({"Phone": "+91-9988776655"})
+        await outbox.drained()
+        counts = await asyncio.to_thread(collected.points, ITEMS)
+    assert nonzero(counts) == {("ac me", "leads .db", "accepted"): 1}
