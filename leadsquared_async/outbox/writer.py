@@ -32,7 +32,7 @@ INTERRUPT_EVERY = 0.05
 """Seconds between interruptions of a statement that does not end."""
 GRACE = 1.0
 STORE = "outbox file"
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between retries of a failed write."""
 LONGEST_REASON = 200
 LAST_WAIT = 10.0
@@ -382,8 +382,7 @@ def _attempt(store: Store, work: _Work) -> Any:
 def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) -> OutboxError:
     """What is wrong with the file and what to do; shows no value of a row."""
     if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
-        what = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
-        what = "".join(letter if letter.isprintable() else "?" for letter in what[:LONGEST_REASON])
+        what = _shown((error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error))
         why = f"the outbox's file cannot be used: {what}"
         way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
     else:
@@ -396,11 +395,18 @@ def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) ->
     return OutboxError(text + stored)
 
 
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_REASON])
+
+
 def _unclear(path: Path, error: BaseException) -> OutboxError:
     """The error if it is unknown whether a change was stored."""
+    what = type(error).__name__
+    if isinstance(error, sqlite3.Error):
+        what = f"{what} ({_shown(str(error))})"
     return OutboxError(
         f"{path}: it is unknown whether this change was stored, because the commit failed with "
-        f"{type(error).__name__}: put it again with the same key, which adds nothing if it was "
+        f"{what}: put it again with the same key, which adds nothing if it was "
         "stored; without a key, look for the row first",
         delivery=Delivery.UNKNOWN,
     )

@@ -178,6 +178,9 @@ async def test_a_commit_that_took_place_after_all_changes_nothing(machine: Machi
 
     def is_there(store: Store) -> bool:
         nonlocal commits
+        task = asyncio.current_task()
+        if task is not None and task.get_name().endswith(" files"):  # that looks without a commit
+            return real(store)
         commits += not store.connection.in_transaction
         return real(store) and commits != 2 * number  # one look before each commit, and one after it
 
