@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leadsquared_async.printable import one_line
 
@@ -103,7 +103,19 @@ def _write(event: Event) -> None:
     values = {it.name: getattr(event, it.name) for it in fields(event)}
     shown = {name: "-" if value is None else _one_line(value) for name, value in values.items()}
     template = event.template if event.client is None else f"[%(client)s] {event.template}"
-    _logger.log(event.level, template, shown, extra={"event": event.name, **values})
+    _log(event.level, template, (shown,), {"event": event.name, **values})
+
+
+def _log(level: int, message: object, args: tuple[object, ...], attributes: Mapping[str, object]) -> None:
+    """Like `Logger.log`, but no handler, filter or attribute of the program's makes a call fail."""
+    record = None
+    try:
+        record = _logger.makeRecord(_logger.name, level, __file__, 0, message, args, None)
+        vars(record).update(attributes)  # `extra` fails if the program's records have such an attribute
+        _logger.handle(record)
+    except Exception:
+        if record is not None:
+            logging.Handler().handleError(record)  # prints it, if logging.raiseExceptions
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -121,12 +133,13 @@ class ClientLog(_Adapter):
     """
 
     def __init__(self, name: str | None) -> None:
-        super().__init__(_logger, {"client": name})
+        super().__init__(_logger)
+        self._client = name
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the client to the record's attributes; the standard adapter would replace them."""
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
-        return msg, kwargs
+    def log(self, level: int, msg: object, *args: object, **_: object) -> None:
+        """Write a record; the other methods call this."""
+        if self.isEnabledFor(level):
+            _log(level, msg, args, {"client": self._client})
 
 
 class Traceback(str):

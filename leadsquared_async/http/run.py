@@ -140,8 +140,6 @@ class _Run:
             await self._prepare(limiter)
             left = self._left()
             timeout = self._settings.timeout if left is None else min(self._settings.timeout, left)
-            if self._events.wants(logging.DEBUG):
-                self._tell_sent()
             exchange = self._session.transport.exchange(self._call, credentials, timeout)
             self._is_exchanging = True  # a caller that leaves now is logged with its outcome
             outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
@@ -203,11 +201,13 @@ class _Run:
             raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
 
     async def _prepare(self, limiter: Limiter) -> None:
-        """Run `before_send`; if that prevents sending, return the token."""
+        """Run `before_send` and tell of the attempt; if one of them prevents sending, return the token."""
         try:
             if self._before_send is not None:
                 await self._before_send()
             self._session.check_not_closing()
+            if self._events.wants(logging.DEBUG):
+                self._tell_sent()
         except BaseException:
             with self._limiter_errors():
                 limiter.release_unused()
