@@ -7,12 +7,15 @@ pass at once. Without one, its methods are those of the event loop.
 from __future__ import annotations
 
 import asyncio
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import Context
 from typing import Protocol
 
-__all__ = ["Skipper", "Wait", "clock"]
+__all__ = ["Callback", "Skipper", "Wait", "clock"]
+
+Callback = Callable[[], object]
 
 
 class Wait(Protocol):
@@ -27,17 +30,17 @@ class Skipper(Protocol):
     """Lets waits pass at once, the shortest first."""
 
     def call_later(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        delay: float,
-        callback: Callable[[], object],
-        context: Context | None,
+        self, loop: AbstractEventLoop, delay: float, callback: Callback, context: Context | None
     ) -> Wait:
         """Like `loop.call_later`."""
         ...
 
     def busy(self) -> AbstractContextManager[None]:
         """Skip nothing inside."""
+        ...
+
+    def hold(self) -> None:
+        """Skip nothing until the tasks of this loop have gone on: one of them may begin a wait."""
         ...
 
 
@@ -55,18 +58,16 @@ class _Clock:
 
     def now(self) -> float:
         """Seconds on a clock that never goes back."""
+        if self.skipper is not None:
+            self.skipper.hold()
         return asyncio.get_running_loop().time() + self.skipped
 
-    def of(self, loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    def of(self, loop: AbstractEventLoop) -> Callable[[], float]:
         """`now` of this loop, whichever loop is running."""
         return lambda: loop.time() + self.skipped
 
     def call_later(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        delay: float,
-        callback: Callable[[], object],
-        context: Context | None = None,
+        self, loop: AbstractEventLoop, delay: float, callback: Callback, context: Context | None = None
     ) -> Wait:
         """Call `callback` in the loop after `delay` seconds."""
         if self.skipper is None:

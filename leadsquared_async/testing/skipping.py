@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import threading
-from collections.abc import Callable, Generator
+from asyncio import AbstractEventLoop
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import Context
 from itertools import count
 from types import TracebackType
 from typing import Self
 
-from leadsquared_async.clock import Skipper, Wait, clock
+from leadsquared_async.clock import Callback, Wait, clock
 from leadsquared_async.limiter.event_loops import running_loop
 from leadsquared_async.sandbox import skipping
 
@@ -20,6 +22,8 @@ __all__ = ["without_waiting"]
 
 ROUNDS = 8
 """Iterations of the event loop before time is skipped, so that woken tasks can start waits or calls."""
+LOOK_AGAIN = 0.001
+"""Seconds until a loop looks again whether the earliest wait is its own."""
 
 
 class without_waiting:  # noqa: N801 - used like a function
@@ -28,8 +32,8 @@ class without_waiting:  # noqa: N801 - used like a function
     Waits for the rate limit, between attempts, for a Retry-After and between polls end at once, in the order
     in which they would expire, and the processing queue of a sandbox advances as if the time had passed. The
     number and the order of calls stay the same. `asyncio.sleep`, `time` and waits of other code are not
-    affected. `timeout`, the latency of a sandbox, and the waits of a `SharedLimiter` or of a limiter of your
-    own are not skipped.
+    affected. `timeout`, the latency of a sandbox, the waits of a `SharedLimiter` or of a limiter of your own,
+    and waits that began before the block are not skipped.
 
     Example:
         with without_waiting() as waits:
@@ -41,45 +45,50 @@ class without_waiting:  # noqa: N801 - used like a function
     """
 
     def __init__(self) -> None:
-        self._outer: Skipper | None = None
         self._began = 0.0
+        self._ended: float | None = None
 
     @property
     def skipped(self) -> float:
-        return clock.skipped - self._began
+        return (clock.skipped if self._ended is None else self._ended) - self._began
 
     def __enter__(self) -> Self:
-        self._outer, self._began = clock.skipper, clock.skipped
-        clock.skipper = self._outer or _Skipper()
+        self._began, self._ended = clock.skipped, None
+        _skipper.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        clock.skipper = self._outer
+        self._ended = clock.skipped
+        _skipper.end()
 
 
 class _Skipper:
-    """Ends the earliest wait of each loop whenever no attempt is in progress in any loop."""
+    """Ends the earliest wait of all loops whenever no attempt is in progress in any of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._blocks = 0  # which may overlap, in tasks or threads
         self._attempts = 0
-        self._loops: dict[asyncio.AbstractEventLoop, _LoopWaits] = {}
+        self._loops: dict[AbstractEventLoop, _LoopWaits] = {}
+
+    def begin(self) -> None:
+        with self._lock:
+            self._blocks += 1
+            clock.skipper = self
+        self._skip_soon()
+
+    def end(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                clock.skipper = None
 
     def call_later(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        delay: float,
-        callback: Callable[[], object],
-        context: Context | None,
+        self, loop: AbstractEventLoop, delay: float, callback: Callback, context: Context | None
     ) -> Wait:
-        waits = self._loops.get(loop)
-        if waits is None:
-            with self._lock:
-                self._loops = {loop: waits for loop, waits in self._loops.items() if not loop.is_closed()}
-                waits = self._loops[loop] = _LoopWaits(self, loop)
-        return waits.add(delay, callback, context)
+        return self._waits_of(loop).add(delay, callback, context)
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -90,31 +99,68 @@ class _Skipper:
         finally:
             with self._lock:
                 self._attempts -= 1
-                free = [] if self._attempts else list(self._loops.values())
-            for waits in free:
-                waits.skip_soon()
+            self.hold()  # its task may be about to wait
+            self._skip_soon()
 
     @property
-    def is_busy(self) -> bool:
-        return self._attempts > 0
+    def may_skip(self) -> bool:
+        return self._blocks > 0 and not self._attempts
 
-    def skip(self, seconds: float) -> None:
+    def hold(self) -> None:
+        waits = self._waits_of(asyncio.get_running_loop())
         with self._lock:
-            clock.skipped += seconds
-            skipping.skip(seconds)
+            waits.skip_soon()
+
+    def skip_to(self, mine: _LoopWaits) -> bool:
+        """Skip to the first wait of a loop, unless another has an earlier one, or tasks that go on."""
+        with self._lock:
+            left = mine.left
+            others = [it for it in self._loops.values() if it is not mine and it.is_running]
+            if any(it.is_looking or it.left < left for it in others):
+                return False
+            clock.skipped += max(0.0, left)
+            skipping.skip(max(0.0, left))
+            return True
+
+    def _waits_of(self, loop: AbstractEventLoop) -> _LoopWaits:
+        waits = self._loops.get(loop)
+        if waits is None:
+            with self._lock:
+                self._loops = {loop: waits for loop, waits in self._loops.items() if not loop.is_closed()}
+                waits = self._loops[loop] = _LoopWaits(self, loop)
+        return waits
+
+    def _skip_soon(self) -> None:
+        if self.may_skip:
+            for waits in list(self._loops.values()):
+                waits.skip_soon()
+
+
+_skipper = _Skipper()
 
 
 class _LoopWaits:
     """The waits of one loop. Each also has a real timer, in case no time is skipped."""
 
-    def __init__(self, skipper: _Skipper, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, skipper: _Skipper, loop: AbstractEventLoop) -> None:
         self._skipper = skipper
         self._loop = loop
         self._waits: list[tuple[float, int, _Wait]] = []
         self._numbers = count()
-        self._is_skipping = False
+        self.is_looking = False  # whether it runs rounds of the loop before it skips
 
-    def add(self, delay: float, callback: Callable[[], object], context: Context | None) -> Wait:
+    @property
+    def is_running(self) -> bool:
+        return self._loop.is_running()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the earliest wait ends."""
+        for at, _, _ in self._waits[:1]:
+            return at - self._now()
+        return math.inf
+
+    def add(self, delay: float, callback: Callback, context: Context | None) -> Wait:
         wait = _Wait(callback)
         wait.timer = self._loop.call_later(delay, wait.end, context=context)
         wait.context = context
@@ -123,33 +169,32 @@ class _LoopWaits:
         return wait
 
     def skip_soon(self) -> None:
-        if not self._waits or self._is_skipping or not self._loop.is_running():
+        """Skip if nothing happens in `ROUNDS` rounds of the loop; without a wait, hold the others so long."""
+        if self.is_looking or not self.is_running:
             return
-        self._is_skipping = True
+        self.is_looking = True
         if running_loop() is self._loop:
             self._loop.call_soon(self._after, ROUNDS)
             return
         try:
             self._loop.call_soon_threadsafe(self._after, ROUNDS)
         except RuntimeError:  # it was closed just now
-            self._is_skipping = False
+            self.is_looking = False
 
     def _after(self, rounds: int) -> None:
-        if self._skipper is not clock.skipper or self._skipper.is_busy:
-            self._is_skipping = False
-        elif rounds:
+        if self._skipper.may_skip and rounds:
             self._loop.call_soon(self._after, rounds - 1)
-        else:
-            self._is_skipping = False
-            self._skip_to_the_next()
-
-    def _skip_to_the_next(self) -> None:
-        while self._waits:
-            at, _, wait = heapq.heappop(self._waits)
-            if not wait.is_over:
-                self._skipper.skip(max(0.0, at - self._now()))
-                self._loop.call_soon(wait.end, context=wait.context)
-                break
+            return
+        self.is_looking = False
+        while self._waits and self._waits[0][2].is_over:
+            heapq.heappop(self._waits)
+        if not self._waits or not self._skipper.may_skip:
+            return
+        if not self._skipper.skip_to(self):
+            self._loop.call_later(LOOK_AGAIN, self.skip_soon)
+            return
+        _, _, wait = heapq.heappop(self._waits)
+        self._loop.call_soon(wait.end, context=wait.context)
         self.skip_soon()
 
     def _now(self) -> float:
@@ -160,7 +205,7 @@ class _Wait:
     timer: asyncio.TimerHandle
     context: Context | None
 
-    def __init__(self, callback: Callable[[], object]) -> None:
+    def __init__(self, callback: Callback) -> None:
         self._callback = callback
         self.is_over = False
 

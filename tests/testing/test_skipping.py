@@ -15,6 +15,7 @@ from leadsquared_async import (
     LeadSquared,
     Outbox,
     RateLimit,
+    RetryPolicy,
     ServerError,
     SharedLimiter,
     StillProcessing,
@@ -181,6 +182,64 @@ async def test_waits_are_real_again_after_the_block() -> None:
     started = time.perf_counter()
     await client_clock.sleep(0.05)
     assert time.perf_counter() - started >= 0.045
+
+
+async def test_blocks_may_overlap() -> None:
+    """Of tasks or threads: waits pass until the last of them ends, and then no longer."""
+
+    async def block(begin: asyncio.Event, end: asyncio.Event) -> None:
+        with without_waiting():
+            begin.set()
+            await end.wait()
+
+    began, ended = (asyncio.Event(), asyncio.Event()), (asyncio.Event(), asyncio.Event())
+    blocks = []
+    for events in zip(began, ended, strict=True):
+        blocks.append(asyncio.create_task(block(*events)))
+        await events[0].wait()
+    ended[0].set()
+    await blocks[0]
+    assert client_clock.skipper is not None
+    async with asyncio.timeout(5):
+        await client_clock.sleep(1000)
+    ended[1].set()
+    await blocks[1]
+    assert client_clock.skipper is None
+
+
+async def test_what_a_block_skipped_stays() -> None:
+    """A later block does not count for it."""
+    with without_waiting() as first:
+        await client_clock.sleep(10)
+    with without_waiting():
+        await client_clock.sleep(1000)
+    assert first.skipped == pytest.approx(10, abs=1)
+
+
+async def test_a_wait_that_an_earlier_block_began_is_skipped_in_the_next() -> None:
+    """As in the background of a client that all tests share."""
+    with without_waiting():
+        waiting = asyncio.create_task(client_clock.sleep(1000))
+        await asyncio.sleep(0)
+    with without_waiting():
+        async with asyncio.timeout(5):
+            await waiting
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_waits_of_several_threads_pass_in_the_order_of_their_times(number: int) -> None:
+    """The long pause of one does not let the deadline of another pass."""
+
+    async def main(name: str, pause: float, deadline: float | None) -> int:
+        transport = SandboxTransport(Account(faults=Faults(script=("503",) * 5)))
+        policy = RetryPolicy(base=1e9, cap=pause)
+        async with client_of(transport, name=name, retry=policy) as lsq:
+            return (await lsq.leads.capture(LEAD, deadline=deadline)).attempts
+
+    with without_waiting(), ThreadPoolExecutor(2) as pool:
+        long = pool.submit(lambda: asyncio.run(main("long", 10_000.0, None)))
+        short = pool.submit(lambda: asyncio.run(main("short", 1.0, 30.0)))
+        assert (short.result(), long.result()) == (6, 6)
 
 
 async def test_an_outbox_tries_again_at_once(tmp_path: Path) -> None:
