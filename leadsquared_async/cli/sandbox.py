@@ -17,6 +17,7 @@ from leadsquared_async import ConfigurationError, RateLimit
 from leadsquared_async.cli.demo import LIMIT
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.options import option, pairs
+from leadsquared_async.cli.stopping import Interrupted, run_until_stopped
 from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
@@ -129,17 +130,17 @@ def sandbox(
 ) -> ExitStatus:
     """Run a local LeadSquared emulator and print the environment variables to use it.
 
-    It runs until Ctrl-C. Paste the printed lines into another terminal and run your commands there.
+    It runs until Ctrl-C or SIGTERM. Paste the printed lines into another terminal and run your commands there.
 
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
     try:
-        asyncio.run(run_sandbox(port, options.as_settings(), quiet=quiet))
+        run_until_stopped(run_sandbox(port, options.as_settings(), quiet=quiet))
     except (ValueError, ImportError) as error:
         raise CommandFailedError(one_line(str(error))) from None
     except OSError as error:
         raise CommandFailedError(f"cannot listen on port {port}: {error.strerror}") from None
-    except KeyboardInterrupt:
+    except Interrupted:
         pass
     return ExitStatus.DONE
 

@@ -4,6 +4,9 @@ import asyncio
 import errno
 import os
 import re
+import signal
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -104,6 +107,31 @@ async def test_a_line_for_each_call_and_a_summary_at_the_end(quiet: bool, capsys
     )
     assert second.endswith("POST /lead/capture 403: the header x-api-key is not the key of this sandbox")
     assert summary == "calls: 2 (1 x 200, 1 x 403); requests: 1 (1 Success); leads: 1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_in_order(number: signal.Signals):
+    """Exit 0 with the summary, even while a browser shows the window."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "leadsquared_async", "sandbox", "--port", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert program.stdout is not None
+        url = (await program.stdout.readline()).decode().strip().partition("=")[2]
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False) as client,
+            client.stream("GET", "/_sandbox/window/events") as events,
+        ):
+            assert events.status_code == 200
+            program.send_signal(number)
+            _, said = await asyncio.wait_for(program.communicate(), 10)
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    assert (program.returncode, said.decode().splitlines()[-1]) == (0, "calls: 0; requests: 0; leads: 0")
 
 
 async def test_the_environment_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str]):
