@@ -147,7 +147,7 @@ METRICS = (
         "leadsquared.follow.lag",
         "histogram",
         "s",
-        "Time from accepting a followed request until LeadSquared has processed it.",
+        "Time from the start of following a request until its outcome is known.",
         (OPERATION, OUTCOME, CLIENT),
         _LONG,
     ),
