@@ -130,7 +130,8 @@ def sandbox(
 ) -> ExitStatus:
     """Run a local LeadSquared emulator and print the environment variables to use it.
 
-    It runs until Ctrl-C or SIGTERM. Paste the printed lines into another terminal and run your commands there.
+    It runs until Ctrl-C or SIGTERM. Paste the printed lines into another terminal and run your commands
+    there.
 
     Example: leadsquared sandbox --fault 500=0.05 --fault lost+taken=0.01
     """
