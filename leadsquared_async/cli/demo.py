@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -49,11 +48,7 @@ def demo(
     Example: leadsquared demo --leads 50
     """
     console = Console()
-    try:
-        arrived = asyncio.run(run_demo(console, leads, seed))
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        raise typer.Exit(130) from None
+    arrived = asyncio.run(run_demo(console, leads, seed))
     return ExitStatus.DONE if arrived else ExitStatus.NOT_ALL
 
 

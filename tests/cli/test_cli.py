@@ -178,6 +178,18 @@ async def test_the_demo_says_when_a_lead_did_not_arrive(monkeypatch: pytest.Monk
     assert "not every lead arrived" in console.export_text()
 
 
+def test_an_interrupted_demo_exits_as_other_commands_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is exit status 3 and one line."""
+
+    async def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_module, "run_demo", interrupted)
+    done = CliRunner().invoke(app, ["demo"])
+    assert done.exit_code == 3
+    assert done.stderr == "leadsquared demo: interrupted; to continue, run the same command again\n"
+
+
 def test_the_demo_ends_without_a_traceback_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of standard output is reported in one line."""
 
