@@ -35,7 +35,7 @@ from leadsquared_async.sandbox.answers import (
 from leadsquared_async.sandbox.bodies import Submission, decode
 from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
-from leadsquared_async.sandbox.exchanges import Arrival, Effects, Exchanges
+from leadsquared_async.sandbox.exchanges import FAULT, Arrival, Effects, Exchanges
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
 from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Task
@@ -190,14 +190,14 @@ class Account:
         name = "unknown" if call is None else call.name
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:  # it never arrives
-            return Reply(503, {HINT: f"fault {fault.name}"}, delay=self.transit(), how=fault.how)
+            return Reply(503, {HINT: f"{FAULT}{fault.name}"}, delay=self.transit(), how=fault.how)
         self.misplaced_keys += misplaced_keys(request, call)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self.attempts[request.body.decode("utf-8", "replace")] += 1
         effects = Effects()
         answer, over_limit = self._check_and_answer(request, call, fault, effects, now)
         outcome = fault.how.value if fault.how in UNANSWERED else str(answer.status)
-        why = answer.headers.get(HINT, "" if fault.name == "ok" else f"fault {fault.name}")
+        why = answer.headers.get(HINT, "" if fault.name == "ok" else f"{FAULT}{fault.name}")
         arrival = Arrival(
             now, name, outcome, over_limit, one_line(request.method, 20), shown_path(request, call), why
         )
@@ -226,6 +226,8 @@ class Account:
             answer = self._serve(request, call, fault, effects, now)
         except RejectedError as error:
             return error.reply
+        if fault.how in UNANSWERED and not fault.taken:
+            return Reply(503)  # never sent; a RequestID of nothing would mislead the log and the window
         if fault.over_limit:
             return self._over_limit(call)
         if fault.regional and call.kind == "sync":

@@ -12,6 +12,8 @@ from leadsquared_async.sandbox.processing import Task
 Tone = Literal["ok", "limit", "rejected", "fault"]
 """A call was answered with success, with a 429, with a rejection of the account, or it met another fault."""
 
+FAULT = "fault "
+"""Precedes the name of an injected fault in `Arrival.why`."""
 MOST_KEPT = 1_000
 """Calls; older ones are forgotten."""
 LARGEST_KEPT = 64 * 1024
@@ -43,7 +45,7 @@ class Arrival:
         """How the call ended, in a word."""
         if self.over_limit or self.outcome == "429":
             return "limit"
-        if self.why.startswith("fault "):
+        if self.why.startswith(FAULT):
             return "fault"
         return "ok" if self.outcome == "200" else "rejected"
 

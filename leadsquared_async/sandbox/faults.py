@@ -124,6 +124,13 @@ FAULT_GROUPS: Mapping[str, Mapping[str, str]] = {
 """What each fault does, in a line; all but `ok`."""
 
 
+def describe_fault(name: str) -> str:
+    """What a fault does, in a line, such as that of `lost+taken`; the name itself if no line is known."""
+    base, plus, _ = name.partition("+")
+    line = next((lines[base] for lines in FAULT_GROUPS.values() if base in lines), name)
+    return f"{line}; the lead is accepted all the same" if plus and not FAULTS[base].taken else line
+
+
 def find_fault(name: str) -> Fault:
     """The fault called `name`; raises ValueError for an unknown name."""
     base, plus, taken = name.partition("+")

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from leadsquared_async.sandbox.account import Account, limit_of
-from leadsquared_async.sandbox.exchanges import Arrival, Exchange
+from leadsquared_async.sandbox.exchanges import FAULT, Arrival, Exchange
+from leadsquared_async.sandbox.faults import describe_fault
 from leadsquared_async.sandbox.masking import NO_REQUEST, Masker
 from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.summaries import NOBODY, describe_body, describe_values
@@ -155,8 +156,11 @@ def describe_call(account: Account, exchange: Exchange) -> Row:
 def show_call(account: Account, exchange: Exchange) -> Row:
     """A call with what was sent and what was answered."""
     mask, reply = Masker(exchange.request), exchange.reply
+    shown = describe_call(account, exchange)
+    if shown["why"].startswith(FAULT):
+        shown["why"] += f": {describe_fault(shown['why'].removeprefix(FAULT))}"
     return {
-        **describe_call(account, exchange),
+        **shown,
         "query": mask.query(),
         "headers": mask.headers(),
         "body": mask.body(exchange.request.body),

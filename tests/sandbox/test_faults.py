@@ -1,11 +1,11 @@
 """Faults: which call meets which, whether the lead is taken, and how the answer goes out."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from leadsquared_async.sandbox import FAULTS, Account, Faults, How
+from leadsquared_async.sandbox.faults import describe_fault
 
 from .calls import BRET, capture_request, metrics_request, status_request
 from .documented import ANSWERS
@@ -44,14 +44,29 @@ def test_a_fault_replaces_the_answer(fault: str, status: int, text: str):
     ],
 )
 def test_a_fault_of_the_wire_keeps_the_true_answer(fault: str, how: How, taken: int):
-    """The reply holds the true answer, and how it goes out."""
+    """The reply holds the true answer, and how it goes out; no answer if the lead is not accepted."""
     account = Account(faults=Faults(script=(fault,), drip=0.25))
     reply = account.decide(GOOD, 0.0)
     assert reply.how is how
     assert len(account.queues["capture"].tasks) == taken
     if how is not How.REFUSED:
         assert reply.pace == 0.25
-        assert "RequestID" in json.loads(reply.body)
+        assert (b"RequestID" in reply.body) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("500", "Internal server error"),
+        ("504+taken", "Gateway timeout; the lead is accepted all the same"),
+        ("lost", "The lead is accepted, the connection closes without a reply"),
+        ("lost+taken", "The lead is accepted, the connection closes without a reply"),
+        ("unheard of", "unheard of"),
+    ],
+)
+def test_a_fault_is_described_in_a_line(name: str, line: str):
+    """The line says whether the lead is accepted."""
+    assert describe_fault(name) == line
 
 
 def test_every_fault_is_tested():

@@ -108,6 +108,7 @@ async def test_switched_faults_and_the_retries_of_a_client(browser: Browser):
         await expect(history.locator(".badge.fault")).to_have_count(attempts - 1)
         await rows(page).last.click()
         await expect(history.locator(".problem")).to_contain_text("500, fault")
+        await expect(history.locator(".problem")).to_contain_text("fault 500: Internal server error")
 
 
 async def test_every_fault_has_a_switch(browser: Browser):
@@ -120,7 +121,7 @@ async def test_every_fault_has_a_switch(browser: Browser):
         row = page.locator("[data-fault='504']")
         await row.get_by_role("button", name="+taken").click()
         await row.get_by_role("switch", name="504").check()
-        await expect(page.locator("#faults-on")).to_have_text("on: 504+taken 10%")
+        await expect(page.locator("#faults-on")).to_have_text("on: 504+taken 100%")
         await page.get_by_role("button", name="lost for the next call").click()
         await expect(page.get_by_text("The next call gets the fault lost")).to_be_visible()
         await page.get_by_label("Round trip").fill("0.02")
@@ -131,11 +132,11 @@ async def test_every_fault_has_a_switch(browser: Browser):
         await page.get_by_role("button", name="Start", exact=True).click()
         await expect(page.locator("#outage-text")).to_contain_text("Each call gets 503 until")
         await expect(page.locator("#faults-on")).to_have_text(
-            "on: outage, 504+taken 10%, delays, system errors"
+            "on: outage, 504+taken 100%, delays, system errors"
         )
         faults = sandbox.faults
         assert (faults.script, faults.latency, faults.system_error) == (("lost",), 0.02, 0.5)
-        assert (faults.operations, faults.probabilities) == (("capture",), {"504+taken": 0.1})
+        assert (faults.operations, faults.probabilities) == (("capture",), {"504+taken": 1.0})
         await page.get_by_role("button", name="Clear all").click()
         await expect(page.locator("#faults-on")).to_have_text("none")
         assert sandbox.faults == Faults()
@@ -305,7 +306,7 @@ async def test_by_keyboard_only(browser: Browser):
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.get_by_role("switch", name="500", exact=True).focus()
         await press("Space")
-        await expect(page.locator("#faults-on")).to_have_text("on: 500 10%")
+        await expect(page.locator("#faults-on")).to_have_text("on: 500 100%")
 
 
 async def test_what_arrives_does_not_move_the_focus_or_close_what_is_open(browser: Browser):
@@ -346,7 +347,7 @@ async def test_on_a_phone(browser: Browser):
         await page.get_by_role("switch", name="503").check()
         await page.get_by_role("button", name="Close", exact=True).tap()
         await expect(page.locator("#panel")).to_be_hidden()
-        assert sandbox.faults.probabilities == {"503": 0.1}
+        assert sandbox.faults.probabilities == {"503": 1.0}
 
 
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>\"'`{{1+1}}&lt;\u202e"

@@ -2,7 +2,7 @@
 
 import { at, ask, attempt, byId, duration, el, plural, sandboxNow, toast } from "./page.js";
 
-const DEFAULT_SHARE = 10;
+const DEFAULT_SHARE = 100;
 const RATES = [6, 60, 600, 6000];
 const TAKEN = "+taken";
 const ALWAYS_TAKEN = ["lost", "half-body", "drip-headers", "drip-body"];

@@ -133,7 +133,7 @@ function callRow(call) {
     { role: "option", id: `row-${call.number}`, class: "row" },
     el("span", { class: "when" }, at(call.time)),
     badge(call),
-    el("span", { class: "who" }, el("strong", {}, who), el("span", { class: "about" }, about), call.why && call.why !== `fault ${call.outcome}` ? el("span", { class: "why" }, call.why) : null),
+    el("span", { class: "who" }, el("strong", {}, who), el("span", { class: "about" }, about), call.why && ![`fault ${call.outcome}`, toneOf(call)].includes(call.why) ? el("span", { class: "why" }, call.why) : null),
     call.status && call.tone === "ok" ? state(call.status) : el("span", { class: `state ${call.tone}` }, toneOf(call)),
   );
 }
