@@ -148,7 +148,7 @@ def requeue(
         bool, option("--dry-run", "Count the rows that would be requeued, and change nothing.")
     ] = False,
 ) -> ExitStatus:
-    """Put rejected or unknown rows back, changed or as they are; `drain` sends them.
+    """Put rejected or unknown rows back, changed or as they are; `serve` or `drain` sends them.
 
     Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """

@@ -175,7 +175,8 @@ class FileDelivery:
                 self._reason = LOCKED_OUT
                 self._log_once("waiting", f"{self._path}: {LOCKED_OUT}; waiting for it to end")
             elif snapshot.delivers:
-                self._log_once("delivering", f"{self._path}: delivering")
+                if snapshot.blocked is None:
+                    self._log_once("delivering", f"{self._path}: delivering")
                 await self._note(outbox, snapshot.blocked or "")
             else:
                 self._reason = snapshot.blocked or "starting"

@@ -137,11 +137,11 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 
 async def test_revoked_keys_hold_until_a_restart_with_new_ones(tmp_path: Path) -> None:
-    """It does not end, `/readyz` and `outbox stats` say why, it stops within seconds, and loses nothing."""
+    """It does not end, log, `/readyz` and `outbox stats` say why, it stops within seconds, and loses nothing."""
+    await put(tmp_path, 0, 1)
     async with Sandbox(limit=None) as sandbox:
         # Keys that LeadSquared does not accept, and that a restart replaces.
         async with served(sandbox, tmp_path, LEADSQUARED_SECRET_KEY="0" * 40) as program:
-            await put(tmp_path, 0, 1)
             await program.says('"event": "held"')
             shown = await until_reason(program, "does not accept the keys")
             assert shown["fault"] == "account"
@@ -150,9 +150,12 @@ async def test_revoked_keys_hold_until_a_restart_with_new_ones(tmp_path: Path) -
             stats = await run("outbox", "stats", tmp_path / "leads.db", "--json")
             assert "does not accept the keys" in stats.json["outboxes"][0]["held"]
             assert await program.stopped(within=5.0) == 0
+        said = events_of(program)
+        assert "delivering" not in said[said.index("held") :]
         async with served(sandbox, tmp_path) as program:
             await until(lambda: numbers(sandbox) == [0, 1], within=5.0)
             await until_reason(program, None)
+            await program.says('"event": "delivering"')
         stats = await run("outbox", "stats", tmp_path / "leads.db", "--json")
         assert stats.json["outboxes"][0]["held"] is None
 
