@@ -122,8 +122,9 @@ def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
             scope = marker and marker.kwargs.get("loop_scope")
             return _name(scope or request.config.getini("asyncio_default_test_loop_scope"))
     pytest.fail(
-        "the fixture leadsquared needs a test that pytest-asyncio or anyio runs; in other tests use "
-        "leadsquared_sandbox and leadsquared_async.testing.client_of",
+        "the fixture leadsquared needs a test that pytest-asyncio or anyio runs: set asyncio_mode = auto, or "
+        "mark the test with asyncio or anyio; in other tests use leadsquared_sandbox and "
+        "leadsquared_async.testing.client_of",
         pytrace=False,
     )
 

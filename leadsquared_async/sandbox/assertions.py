@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 from leadsquared_async.sandbox.bodies import text_of
 from leadsquared_async.sandbox.books import Books
@@ -70,10 +71,17 @@ class Assertions(ABC):
 
 def _differences(expected: Mapping[str, str | None], found: Mapping[str, str]) -> list[str]:
     return [
-        f"{name}: {_brief(found.get(name))}, expected {_brief(value)}"
+        f"{name}: {_brief(found.get(name))}{_hint(name, found)}, expected {_brief(value)}"
         for name, value in expected.items()
         if found.get(name) != value
     ]
+
+
+def _hint(name: str, sent: Collection[str]) -> str:
+    """The name that was probably meant, if this one was not sent."""
+    by_folded = {other.casefold(): other for other in sent}
+    close = [] if name in sent else get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.8)
+    return f" (did you mean {by_folded[close[0]]}?)" if close else ""
 
 
 def _headline(operation: str, count: int | None, matching: int, expected: Mapping[str, str | None]) -> str:
@@ -117,6 +125,8 @@ def _failed_calls(books: Books, operation: str) -> list[str]:
         for call in books.arrivals
         if call.operation in {operation, "unknown"} and (call.outcome != "200" or call.why)
     )
+    if not books.arrivals:
+        return ["the sandbox got no call"]
     heading = ["calls that were not accepted:"] if failed else []
     return heading + [f"  {number} x {what}" for what, number in failed.most_common(MOST_SHOWN)]
 

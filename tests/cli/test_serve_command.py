@@ -137,7 +137,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 
 async def test_revoked_keys_hold_until_a_restart_with_new_ones(tmp_path: Path) -> None:
-    """It does not end, log, `/readyz` and `outbox stats` say why, it stops within seconds, and loses nothing."""
+    """It does not end, log, page and `outbox stats` say why, it stops within seconds, and loses nothing."""
     await put(tmp_path, 0, 1)
     async with Sandbox(limit=None) as sandbox:
         # Keys that LeadSquared does not accept, and that a restart replaces.

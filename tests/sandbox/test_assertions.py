@@ -97,6 +97,32 @@ async def test_a_message_says_why_nothing_arrived() -> None:
     assert "x-api-key is missing" in str(raised.value)
 
 
+async def test_a_message_says_that_no_call_was_made() -> None:
+    """So the client had another host, or the code did not call it."""
+    with pytest.raises(AssertionError) as raised:
+        SandboxTransport(Account()).assert_captured(FirstName="Ann")
+    assert str(raised.value).splitlines() == [
+        "no capture was accepted with FirstName='Ann'",
+        "the sandbox got no call",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Emailaddress", " (did you mean EmailAddress?)"),
+        ("FistName", " (did you mean FirstName?)"),
+        ("Phone", ""),
+    ],
+)
+async def test_a_misspelt_name_has_a_hint(name: str, hint: str) -> None:
+    """The name that was sent, if it is close."""
+    sandbox = await with_captures(ANN)
+    with pytest.raises(AssertionError) as raised:
+        sandbox.assert_captured(**{name: "x"})
+    assert str(raised.value).splitlines()[-1] == f"    {name}: not sent{hint}, expected 'x'"
+
+
 async def test_no_message_shows_a_key() -> None:
     """Not even one that was put into a lead, or is expected in one."""
     keys = (Sandbox.access_key, Sandbox.secret_key, Sandbox.api_key)
