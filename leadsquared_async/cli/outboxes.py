@@ -20,8 +20,8 @@ from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
 
 __all__ = [
-    "HELD", "State", "check_files", "counts_of", "counts_text", "dead_letters", "forget", "items", "purge",
-    "requeue", "row_of", "states_of", "stats", "status_for",
+    "HELD", "State", "check_files", "counts_of", "counts_text", "dead_letters", "discard", "forget", "items",
+    "purge", "requeue", "row_of", "states_of", "stats", "status_for",
 ]  # fmt: skip
 
 AT_ONCE = 500
@@ -40,6 +40,7 @@ Reason = Annotated[
     str | None,
     option("--reason TEXT", "Only rows whose reason contains this text, such as MXUnknownAttribute."),
 ]
+Ids = Annotated[Collection[str], option("--item ID", "Only this item, by its id; may be repeated.")]
 State = Annotated[
     ItemState | None, option("--state STATE", f"Only rows of this state: {', '.join(ItemState)}.")
 ]
@@ -141,6 +142,7 @@ def requeue(
         option("--state", "Which rows. Look for unknown ones in LeadSquared first: they may have arrived."),
     ] = "rejected",
     reason: Reason = None,
+    ids: Ids = (),
     drop: Annotated[Collection[str], option("--drop NAME", "An attribute to leave out.")] = (),
     values: Annotated[Mapping[str, str], option("--set NAME=VALUE", "An attribute to set.")] = {},
     search_by: Annotated[str | None, option("--search-by NAME", "Another SearchBy.")] = None,
@@ -153,8 +155,14 @@ def requeue(
     Example: leadsquared outbox requeue leads.csv.outbox --reason MXUnknownAttribute --drop mx_Foo
     """
 
+    rows = _rows(files, ids)
+
     async def chosen(_path: Path, outbox: Outbox) -> list[OutboxItem]:
-        return [item async for item in outbox.items(ItemState(state)) if _has_reason(item, reason)]
+        return [
+            found
+            async for found in outbox.items(ItemState(state))
+            if _has_reason(found, reason) and (not rows or found.id in rows)
+        ]
 
     async def put_back(path: Path, outbox: Outbox) -> tuple[int, int]:
         queued, refused = 0, 0
@@ -195,6 +203,31 @@ def requeue(
         },
     )
     return ExitStatus.NOT_ALL if refused else ExitStatus.DONE
+
+
+def discard(files: OutboxFiles, terminal: Terminal, ids: Ids = ()) -> ExitStatus:
+    """Delete items that are not to be sent: pending, rejected or unknown ones.
+
+    Example: leadsquared outbox discard leads.csv.outbox --item 4711
+    """
+    rows = _rows(files, ids)
+    if not rows:
+        raise CommandFailedError(
+            "--item: pass the ids of the items, as `leadsquared outbox items` shows them"
+        )
+
+    async def delete(_path: Path, outbox: Outbox) -> int:
+        return sum([await outbox.discard(row) for row in rows])
+
+    discarded = sum(_each(files, delete))
+    missing = len(rows) - discarded
+    terminal.result(
+        f"{counted(discarded, 'row')} deleted"
+        + (f", {missing:,} neither pending, rejected nor unknown" if missing else "")
+        + (f"; {SENT_AGAIN}" if discarded else ""),
+        {"discarded": discarded, "missing": missing},
+    )
+    return ExitStatus.NOT_ALL if missing else ExitStatus.DONE
 
 
 def forget(
@@ -270,6 +303,15 @@ def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any
         return results
 
     return asyncio.run(run())
+
+
+def _rows(files: Sequence[Path], ids: Collection[str]) -> list[int]:
+    """The ids of `--item` as numbers, each once; they say nothing about a second file."""
+    if ids and len(files) > 1:
+        raise CommandFailedError("--item: each file has ids of its own; pass one file")
+    if not all(text.isdecimal() for text in ids):
+        raise CommandFailedError("--item: an id is a number, as `leadsquared outbox items` shows it")
+    return list(dict.fromkeys(map(int, ids)))
 
 
 def _has_reason(item: OutboxItem, text: str | None) -> bool:

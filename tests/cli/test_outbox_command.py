@@ -302,6 +302,23 @@ async def test_requeue_changes_rows_and_drain_sends_them(tmp_path: Path) -> None
         assert all(body["SearchBy"] == "Phone" and "mx_Foo" not in body for body in again)
 
 
+async def test_one_item_is_requeued_and_another_discarded(tmp_path: Path) -> None:
+    """By their ids, which belong to one file; an item that is gone or confirmed is exit 1."""
+    async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
+        path = await rejected_outbox(sandbox, tmp_path)
+    listed = (await run("outbox", "items", path, "--state", "rejected", "--json")).out.splitlines()
+    first, second = (str(json.loads(line)["id"]) for line in listed)
+    done = await run("outbox", "requeue", path, "--item", first, "--drop", "mx_Foo", "--json")
+    assert (done.code, done.json["matched"], done.json["requeued"]) == (0, 1, 1)
+    done = await run("outbox", "discard", path, "--item", second, "--item", "999", "--json")
+    assert (done.code, done.json) == (1, {"discarded": 1, "missing": 1})
+    states = (await run("outbox", "stats", path, "--json")).json["outboxes"][0]
+    assert (states["pending"], states["rejected"], states["confirmed"]) == (1, 0, 1)
+    for wrong in ((), ("--item", "x")):
+        assert (await run("outbox", "discard", path, *wrong)).code == 2
+    assert (await run("outbox", "discard", path, path, "--item", first)).code == 2
+
+
 async def test_requeue_needs_no_change(tmp_path: Path) -> None:
     """Without --drop and --set, rejected rows are put back as they are."""
     async with Sandbox(limit=None, attributes=ATTRIBUTES) as sandbox:
@@ -414,6 +431,7 @@ async def test_purge_deletes_final_rows(sandbox: Sandbox, tmp_path: Path) -> Non
         ["items"],
         ["drain"],
         ["requeue"],
+        ["discard", "--item", "1"],
         ["forget", "--by", "Phone"],
         ["export"],
         ["purge"],
