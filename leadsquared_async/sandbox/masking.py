@@ -65,14 +65,20 @@ class Masker:
         ]
 
     def _value(self, value: object) -> object:
-        """A decoded JSON value; its strings are unescaped, so that no escape hides a key."""
+        """A decoded JSON value; its strings are unescaped, so that no escape hides a key.
+
+        What stands under the name of a key is one, sent in the body instead of the query.
+        """
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
             return [self._value(entry) for entry in cast("list[object]", value)]
         if isinstance(value, dict):
             entries = cast("dict[str, object]", value)
-            return {self.text(name): self._value(entry) for name, entry in entries.items()}
+            return {
+                self.text(name): MASK if name.lower() in KEY_PARAMETERS and entry else self._value(entry)
+                for name, entry in entries.items()
+            }
         return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,8 +16,8 @@ import pytest
 from starlette.responses import PlainTextResponse, Response
 
 from leadsquared_async.cli.addresses import Address, listener
-from leadsquared_async.cli.serve_pages import MOST_CONNECTIONS, metrics_page, pages, serving
-from leadsquared_async.cli.serving import FileDelivery, readiness_of
+from leadsquared_async.cli.serve_pages import MOST_CONNECTIONS, is_loopback, metrics_page, pages, serving
+from leadsquared_async.cli.serving import FileDelivery, readiness_of, serve
 from leadsquared_async.sandbox import Sandbox
 from tests.clients import client_of
 
@@ -81,6 +82,12 @@ async def test_a_page_of_another_site_reads_nothing_on_loopback(path: str) -> No
             response = await http.get(path, headers={"Host": host})
             assert response.status_code == 403, host
             assert "ready" not in response.text
+
+
+def test_the_default_address_is_loopback() -> None:
+    """Nothing listens for other machines unless it is told to."""
+    default = inspect.signature(serve).parameters["listen"].default
+    assert is_loopback(Address.parse(default).host)
 
 
 async def test_on_another_address_every_host_is_served() -> None:

@@ -4,6 +4,8 @@ import json
 
 from leadsquared_async.sandbox import Account, Faults
 from leadsquared_async.sandbox.histories import MOST_SHOWN, history_of_call, history_of_lead
+from leadsquared_async.sandbox.masking import MASK
+from leadsquared_async.sandbox.records import Activity
 
 from .calls import (
     ACCESS_KEY,
@@ -25,6 +27,20 @@ def numbers(history: dict | None) -> list[int]:
     """The numbers of the calls of a history."""
     assert history is not None
     return [call["number"] for call in history["calls"]]
+
+
+def test_a_history_shows_no_key_in_any_of_its_texts():
+    """Neither in an attribute, a note and an opportunity, nor in a request's reason and message."""
+    account = Account()
+    submit(account, "/opportunity/capture", {"LeadDetails": LEAD_DETAILS, "Opportunity": OPPORTUNITY})
+    account.advance(9.0)
+    (lead,), (task,) = account.records.leads.values(), account.tasks
+    (opportunity,) = account.records.opportunities.values()
+    lead.attributes["mx_Notes"] = opportunity.note = task.reason = task.message = API_KEY
+    lead.activities.append(Activity(note=SECRET_KEY))
+    shown = json.dumps([history_of_lead(account, lead.id), history_of_call(account, 1)])
+    assert shown.count(json.dumps(MASK)[1:-1]) >= 10
+    assert [key for key in (API_KEY, SECRET_KEY, ACCESS_KEY) if key in shown] == []
 
 
 def test_the_history_of_a_lead():

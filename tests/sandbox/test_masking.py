@@ -64,6 +64,13 @@ def test_a_short_value_in_the_place_of_a_key_masks_nothing_else():
     assert (mask.query(), mask.text("a lead")) == ([("accessKey", MASK)], "a lead")
 
 
+def test_a_key_that_is_sent_in_the_body_is_masked():
+    """By its name, whosever it is; an empty one is shown as such."""
+    sent = {"accessKey": "u$r-real", "SECRETKEY": {"value": "real"}, "x-api-key": "", "Phone": "1"}
+    shown = json.loads(masker().body(json.dumps({"LeadDetails": [sent]}).encode()))
+    assert shown == {"LeadDetails": [{"accessKey": MASK, "SECRETKEY": MASK, "x-api-key": "", "Phone": "1"}]}
+
+
 def test_json_is_indented_and_other_bodies_stay():
     """Non-ASCII text stays readable; invalid UTF-8 is replaced."""
     mask = masker()

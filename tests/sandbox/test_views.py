@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
-from leadsquared_async.sandbox import Account, Faults
-from leadsquared_async.sandbox.exchanges import Arrival
+from leadsquared_async.sandbox import Account, Faults, Reply, Request
+from leadsquared_async.sandbox.answers import dump
+from leadsquared_async.sandbox.exchanges import Arrival, Exchange
 from leadsquared_async.sandbox.summaries import LONGEST, describe_values
 from leadsquared_async.sandbox.views import (
     MINUTE,
@@ -35,6 +37,17 @@ from .calls import row as bulk_row
 from .documented import LEAD_DETAILS, OPPORTUNITY
 
 KEPT_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY, "u%24r")
+
+
+@pytest.mark.parametrize("key", [ACCESS_KEY, "u$r-a-real-key-of-somebody"])
+def test_a_call_shows_no_key_in_any_of_its_texts(key: str):
+    """Neither in the path, the reason and the headers of the reply, nor in what was sent."""
+    request = Request("GET", f"/lead/{key}", f"accessKey={quote(key)}&a={key}", {"x-note": key}, key.encode())
+    arrival = Arrival(0.0, "unknown", "403", False, "GET", request.path, f"no path has {key}")
+    reply = Reply(403, {"x-sandbox-hint": f"not {key}", "location": f"/?{quote(key)}"}, key.encode())
+    shown = dump(show_call(Account(), Exchange(1, arrival, request, reply, (0, 0))))
+    assert key not in shown
+    assert quote(key) not in shown
 
 
 def test_the_overview_counts_calls_requests_and_leads():
