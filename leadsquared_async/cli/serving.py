@@ -86,7 +86,8 @@ def serve(
         async def run() -> None:
             ending = asyncio.Event()
             async with connection.client() as lsq, asyncio.TaskGroup() as tasks:
-                deliveries = [FileDelivery(path, lsq, ending, confirm=not no_confirm) for path in files]
+                distinct = {path.resolve(): path for path in files}.values()
+                deliveries = [FileDelivery(path, lsq, ending, confirm=not no_confirm) for path in distinct]
                 running = [tasks.create_task(delivery.run()) for delivery in deliveries]
                 async with serving(pages(lambda: readiness_of(deliveries), metrics), bound):
                     address = Address(listen.host, bound.getsockname()[1])

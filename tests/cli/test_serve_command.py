@@ -216,6 +216,28 @@ async def test_a_file_that_cannot_be_used_is_tried_again(tmp_path: Path) -> None
     assert events_of(program)[:3] == ["listening", "unusable", "delivering"]
 
 
+async def test_a_file_that_is_named_twice_is_delivered_once(tmp_path: Path) -> None:
+    """It would wait for its own lock for ever, and never be ready."""
+    async with Sandbox(limit=None) as sandbox, served(sandbox, tmp_path, "./leads.db") as program:
+        await until_reason(program, None)
+        async with browser(program) as client:
+            response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert len(response.json()["outboxes"]) == 1
+
+
+async def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
+    """Nothing is put by this process, so that no commit fails; the new file is delivered."""
+    async with Sandbox(limit=None) as sandbox, served(sandbox, tmp_path) as program:
+        await until_reason(program, None)
+        for suffix in ("", "-wal", "-shm"):
+            (tmp_path / f"leads.db{suffix}").unlink()
+        await program.says('"event": "delivery_stopped"', within=5.0)
+        await put(tmp_path, 4)
+        await until(lambda: numbers(sandbox) == [4])
+        await until_reason(program, None)
+
+
 async def test_a_deleted_lock_file_is_locked_again(tmp_path: Path) -> None:
     """Delivery stops, because another process may deliver, and the file is opened again."""
     async with Sandbox(limit=None) as sandbox, served(sandbox, tmp_path) as program:
