@@ -328,7 +328,7 @@ def misplaced_keys(request: Request, call: Call | None) -> list[str]:
     in_headers = {"x-api-key": API_KEY} | (_IN_HEADERS if call is not None and call.kind == "sync" else {})
     query = parse_qsl(request.query, keep_blank_values=True)
     carried = [("the query", name, value, in_query) for name, value in query]
-    carried += [(f"the header {name}", name, value, in_headers) for name, value in request.headers.items()]
+    carried += [(_header(name), name, value, in_headers) for name, value in request.headers.items()]
     places = [place for place, name, value, right in carried if _is_misplaced(name, value, right)]
     if _holds_key(unquote(request.path)):
         places.append("the path")
@@ -384,6 +384,12 @@ def _check_operations(faults: Faults) -> None:
         raise ValueError(
             f"operations: {brief(min(unknown))} does not exist: choose from {', '.join(sorted(CALL_NAMES))}"
         )
+
+
+def _header(name: str) -> str:
+    """A header in words; its name is in lower case."""
+    is_key = any(key.lower() in name for key in _ALL_KEYS)
+    return "the name of a header" if is_key else f"the header {name}"
 
 
 def _holds_key(text: str) -> bool:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from leadsquared_async.sandbox import Request
+from leadsquared_async.sandbox import Account, Request
 from leadsquared_async.sandbox.masking import MASK, Masker
 
 from .calls import ACCESS_KEY, API_KEY, BRET, HEADERS, KEYS, SECRET_KEY
@@ -79,3 +79,11 @@ def test_json_is_indented_and_other_bodies_stay():
     assert mask.body(b"\xff{") == "\ufffd{"
     assert mask.body(b"") == ""
     assert mask.body(b"[" * 100_000) == "[" * 100_000
+
+
+@pytest.mark.parametrize("key", [SECRET_KEY, API_KEY])
+def test_a_key_as_the_name_of_a_header_is_not_shown(key: str):
+    """The window says that it is misplaced, and not where it can be read."""
+    account = Account()
+    account.decide(Request("GET", "/lead/status", "", {key: key}), 0.0)
+    assert account.misplaced_keys == ["status: a key in the name of a header"]
