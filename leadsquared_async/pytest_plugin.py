@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{FAULTS}(**faults): set the faults of leadsquared_sandbox for the test; arguments as for Faults",
     )
-    if config.pluginmanager.hasplugin("asyncio"):
+    if _loop_scope(config) is not None:
         import pytest_asyncio  # noqa: PLC0415
 
         fixtures = ModuleType("leadsquared_async_asyncio")
@@ -114,19 +114,30 @@ def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
             'the fixture leadsquared needs asyncio: make the fixture anyio_backend return "asyncio"',
             pytrace=False,
         )
-    if request.config.pluginmanager.hasplugin("asyncio"):
+    by_default = _loop_scope(request.config)
+    if by_default is not None:
         import pytest_asyncio  # noqa: PLC0415
 
         if pytest_asyncio.is_async_test(request.node):
             marker = request.node.get_closest_marker("asyncio")
-            scope = marker and marker.kwargs.get("loop_scope")
-            return _name(scope or request.config.getini("asyncio_default_test_loop_scope"))
+            return _name((marker and marker.kwargs.get("loop_scope")) or by_default)
     pytest.fail(
-        "the fixture leadsquared needs a test that pytest-asyncio or anyio runs: set asyncio_mode = auto, or "
-        "mark the test with asyncio or anyio; in other tests use leadsquared_sandbox and "
+        "the fixture leadsquared needs a test that pytest-asyncio or anyio (pytest-asyncio from 0.26) runs: set "
+        "asyncio_mode = auto, or mark the test with asyncio or anyio; in other tests use leadsquared_sandbox and "
         "leadsquared_async.testing.client_of",
         pytrace=False,
     )
+
+
+def _loop_scope(config: pytest.Config) -> str | None:
+    """The scope of pytest-asyncio's loops; None without it, or if it is older and has other options."""
+    if not config.pluginmanager.hasplugin("asyncio"):
+        return None
+    try:
+        scope: str = config.getini("asyncio_default_test_loop_scope")
+    except ValueError:
+        return None
+    return scope
 
 
 def _name(loop_scope: str) -> str:

@@ -227,6 +227,24 @@ def test_what_cannot_work_is_said(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*no fault is called '999': choose from *"])
 
 
+@pytest.mark.slow
+def test_a_project_with_an_old_pytest_asyncio_is_left_alone(pytester: pytest.Pytester) -> None:
+    """Before 0.26 it has no loop scopes: tests that use no fixture run, and one that does is told why not."""
+    old = "import pytest\ndef fixture(*args, **options): return pytest.fixture(*args, **options)\n"
+    pytester.makepyfile(**{"pytest_asyncio/__init__": old, "pytest_asyncio/plugin": ""})
+    result = run(
+        pytester,
+        """
+        def test_other(): ...
+
+        def test_with_a_client(leadsquared): ...
+        """,
+        ini="[pytest]\n",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*pytest-asyncio 0.26 or later*"])
+
+
 def test_a_project_that_does_not_use_it_pays_nothing() -> None:
     """pytest loads the plugin everywhere: of the package only the plugin, and nothing slow."""
     code = "import pytest, sys; before = set(sys.modules); import leadsquared_async.pytest_plugin; "
