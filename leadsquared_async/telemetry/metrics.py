@@ -1,6 +1,7 @@
 """The metrics, and the instruments that record them.
 
-No attribute has a value of a lead, a reference or a RequestID, so that the number of series stays bounded.
+No attribute has a value of a lead, a reference or a RequestID, and errors have a bounded number of names, so
+that the number of series stays bounded.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from leadsquared_async.telemetry.gauges import observed
 __all__ = ["METRICS", "Attributes", "Instruments", "Metric", "instruments"]
 
 Attributes = tuple[tuple[str, str | int], ...]
-OVERFLOW: Attributes = (("otel.metric.overflow", True),)
-"""The series for everything beyond `MOST_SERIES`, named as in OpenTelemetry's SDK."""
-MOST_SERIES = 1000
+MOST_KINDS = 100
 """Exception names come from LeadSquared, and a broken server might send any number of them."""
+OTHER = "_OTHER"
+"""The error type beyond `MOST_KINDS` names, as in OpenTelemetry's conventions."""
 BATCH = 100
 """Events recorded together; they take about a millisecond."""
 
@@ -174,6 +175,7 @@ class Instruments:
     def __init__(self, meter: metrics.Meter) -> None:
         self.histograms: dict[str, Histogram] = {}
         self._totals: dict[str, Counter[Attributes]] = {}
+        self._kinds: set[str] = set()
         self._waiting: deque[Callable[[], None]] = deque()
         self._lock = threading.RLock()
         for it in METRICS:
@@ -202,8 +204,14 @@ class Instruments:
     def add(self, name: str, amount: int, attributes: Attributes) -> None:
         """Count something; from any thread."""
         with self._lock:
-            totals = self._totals[name]
-            totals[attributes if attributes in totals or len(totals) < MOST_SERIES else OVERFLOW] += amount
+            self._totals[name][attributes] += amount
+
+    def kind(self, name: str) -> str:
+        """The name of an error as an attribute, so that the number of series stays bounded."""
+        with self._lock:
+            if len(self._kinds) < MOST_KINDS:
+                self._kinds.add(name)
+        return name if name in self._kinds else OTHER
 
     def _count(self, name: str, _: CallbackOptions) -> list[Observation]:
         with self._lock:

@@ -52,6 +52,7 @@ class MetricsRecorder:
     def __init__(self, instruments: Instruments, client: str | None) -> None:
         self._client: Attributes = () if client is None else ((CLIENT, client),)
         self._add = instruments.add
+        self._kind = instruments.kind
         self._with_the_next_batch = instruments.record
         self._duration = instruments.histograms["leadsquared.call.duration"]
         self._wait = instruments.histograms["leadsquared.limit.wait"]
@@ -81,7 +82,7 @@ class MetricsRecorder:
         if status_code is not None:
             attributes = (*attributes, (STATUS, status_code))
         elif kind is not None:
-            attributes = (*attributes, (ERROR, kind))
+            attributes = (*attributes, (ERROR, self._kind(kind)))
         self._add("leadsquared.attempts", 1, attributes)
 
     def _call_ended(self, event: CallEnded) -> None:
@@ -106,7 +107,7 @@ class MetricsRecorder:
         attributes: Attributes = (
             (OPERATION, operation_kind(event.operation)),
             (STATE, event.state),
-            (KIND, event.kind),
+            (KIND, self._kind(event.kind)),
             (OWNER, event.owner),
             *self._client,
         )
@@ -122,7 +123,7 @@ class MetricsRecorder:
             (OUTCOME, str(delivery)),
             *self._client,
         )
-        return attributes if kind is None else (*attributes, (ERROR, kind))
+        return attributes if kind is None else (*attributes, (ERROR, self._kind(kind)))
 
 
 def add_retry_to_span(event: Event) -> None:

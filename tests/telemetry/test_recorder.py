@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from leadsquared_async import Delivery, Lane, LeadSquaredError, Outbox, RateLimit, Rejected, RetryPolicy
-from leadsquared_async.events import Abandoned
+from leadsquared_async.events import Abandoned, AttemptFailed
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.telemetry import metrics as table
 from leadsquared_async.telemetry.metrics import METRICS
@@ -93,18 +93,33 @@ async def test_a_path_that_may_hold_an_id_is_no_attribute(sandbox: Sandbox, coll
     assert collected.points("leadsquared.attempts") == {("200", "acme", "request"): 1}
 
 
-def test_a_counter_has_a_bounded_number_of_series(
-    collected: Collected, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that invents a name for each of its errors fills no memory; nothing goes uncounted."""
-    monkeypatch.setattr(table, "MOST_SERIES", 2)
-    for number in (1, 2, 3, 4, 1):
-        table.instruments().add("leadsquared.calls", 1, (("error.type", f"MX{number}Exception"),))
-    assert collected.points("leadsquared.calls") == {
-        ("MX1Exception",): 2,
-        ("MX2Exception",): 1,
-        ("True",): 2,
+def test_errors_have_a_bounded_number_of_names(collected: Collected, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that invents names fills no memory, nothing goes uncounted, and no client loses its series."""
+    monkeypatch.setattr(table, "MOST_KINDS", 2)
+    for number, client in ((1, "a"), (2, "a"), (3, "a"), (4, "b"), (1, "b")):
+        failed = AttemptFailed(
+            operation="leads.capture",
+            reference=None,
+            delivery=Delivery.REJECTED,
+            kind=f"MX{number}Exception",
+            status_code=None,
+            throttled=False,
+        )
+        MetricsRecorder(table.instruments(), client)(failed)
+    assert collected.points("leadsquared.attempts") == {
+        ("MX1Exception", "a", "leads.capture"): 1,
+        ("MX2Exception", "a", "leads.capture"): 1,
+        ("_OTHER", "a", "leads.capture"): 1,
+        ("_OTHER", "b", "leads.capture"): 1,
+        ("MX1Exception", "b", "leads.capture"): 1,
     }
+
+
+def test_many_accounts_have_series_of_their_own(collected: Collected) -> None:
+    """An agency's 300 clients and more: none disappears in a common series."""
+    for number in range(1200):
+        table.instruments().add("leadsquared.calls", 1, (("leadsquared.client", str(number)),))
+    assert len(collected.points("leadsquared.calls")) == 1200
 
 
 @pytest.mark.usefixtures("polls_soon")
