@@ -63,7 +63,12 @@ async def in_span(
         return sent
     finally:
         detach(token)
-        span.end()
+        try:
+            span.end()
+        except Exception as error:  # a span processor is the program's code, and the lead may be accepted
+            session.events.log.error(  # noqa: TRY400 - without values
+                "%s: ending the span failed with %s", call.operation, type(error).__name__
+            )
 
 
 def current_traceparent() -> str | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from leadsquared_async import Rejected
+from leadsquared_async import LeadSquared, Rejected
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import LEAD, client_of
 
@@ -98,6 +100,53 @@ async def test_a_call_belongs_to_the_current_span_and_a_poll_to_none(
     by_name = {span.name: span for span in spans.get_finished_spans()}
     assert by_name["leads.capture"].parent == form.get_span_context()
     assert by_name["leads.capture status"].parent is None
+
+
+async def test_a_span_processor_that_fails_harms_no_call(
+    sandbox: Sandbox, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lead was accepted, so its caller gets the receipt; the log has the error."""
+
+    class Failing(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            raise OSError
+
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(Failing())
+    async with client_of(sandbox) as lsq:
+        await lsq.leads.capture(LEAD)
+    assert caplog.messages == ["leads.capture: ending the span failed with OSError"]
+
+
+async def leave(lsq: LeadSquared) -> None:
+    task = asyncio.create_task(lsq.leads.capture(LEAD))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def close_the_coroutine(lsq: LeadSquared) -> None:
+    call = lsq.leads.capture(LEAD)
+    call.send(None)
+    call.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "error"), [(leave, "CancelledError"), (close_the_coroutine, "GeneratorExit")]
+)
+async def test_the_span_of_a_call_whose_caller_leaves_is_ended(
+    act: Callable[[LeadSquared], Awaitable[None]], error: str, sandbox: Sandbox, spans: InMemorySpanExporter
+) -> None:
+    """It is exported, with the reason, and is no longer the current span."""
+    sandbox.books.faults = Faults(latency=0.2)
+    async with client_of(sandbox) as lsq:
+        await act(lsq)
+        assert not trace.get_current_span().get_span_context().is_valid
+        (span,) = spans.get_finished_spans()
+        assert span.attributes is not None
+        assert span.attributes["error.type"] == error
+        assert span.status.status_code is trace.StatusCode.ERROR
 
 
 async def test_spans_alone_create_no_event_for_a_call_that_succeeds(
