@@ -171,7 +171,7 @@ class LeadSquared(Requests, CustomCalls):
             )
         if normalize is not None and not callable(normalize):  # pyright: ignore[reportUnnecessaryComparison]
             raise ConfigurationError("normalize must be a function that takes and returns a lead")
-        if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):  # pyright: ignore[reportUnnecessaryComparison]
+        if on_event is not None and not _is_plain_function(on_event):
             raise ConfigurationError("on_event must be a function that takes an event, and not asynchronous")
         sharing, foreign = _limiters(limiter)
         self._session = Session(
@@ -389,6 +389,12 @@ def _validator(mode: ValidationMode, fields: FieldCache, hosts: Hosts) -> FieldV
 def _call_names() -> tuple[str, ...]:
     of_the_table = (f"{name}{kind}" for name in OPERATIONS for kind in ("", " status", " metrics"))
     return (*of_the_table, BULK_CREATE_OR_UPDATE.name)
+
+
+def _is_plain_function(function: object) -> bool:
+    """Whether it can be called, and does not return a coroutine as far as one can see."""
+    kinds = (function, getattr(function, "__call__", None))  # noqa: B004 - of an instance
+    return callable(function) and not any(map(inspect.iscoroutinefunction, kinds))
 
 
 def _checked_deadline(deadline: float | None) -> float | None:

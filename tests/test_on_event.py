@@ -141,7 +141,12 @@ async def asynchronous(event: Event) -> None:
     """Nobody would await it."""
 
 
-@pytest.mark.parametrize("callback", ["not a function", asynchronous])
+class Asynchronous:
+    async def __call__(self, event: Event) -> None:
+        """Nobody would await it."""
+
+
+@pytest.mark.parametrize("callback", ["not a function", asynchronous, Asynchronous()])
 def test_a_callback_that_cannot_be_called_is_rejected_at_once(callback: Any) -> None:
     """Before anything is sent."""
     with pytest.raises(ConfigurationError, match="on_event"):
