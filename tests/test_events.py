@@ -49,6 +49,18 @@ def test_every_event_is_exported_once_with_a_name_of_its_own() -> None:
         assert kind.name == words.strip("_")
 
 
+def test_the_levels() -> None:
+    """ERROR if a person has to look, WARNING if it may pass, INFO for a retry and the like, else DEBUG."""
+    names = {level: {kind.name for kind in CLASSES if kind.level == level} for level in range(51)}
+    assert names[logging.ERROR] == {"callback_failed", "dead_letter", "delivery_stopped"}
+    assert names[logging.WARNING] == {
+        *("abandoned", "fields_unavailable", "held", "limit_doubted", "limit_lowered"),
+        *("resumed", "store_back", "store_lost", "throttled"),
+    }
+    assert names[logging.INFO] == {"credentials_renewed", "limit_raised", "retried"}
+    assert names[logging.DEBUG] == {"attempt_failed", "call_ended", "delivered", "processed", "sent"}
+
+
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.name)
 def test_an_event_is_a_small_frozen_value(kind: type[Event]) -> None:
     """It has slots, takes keywords only, and comes back equal from a pickle."""

@@ -76,6 +76,36 @@ async def test_a_call_whose_caller_leaves_is_counted(sandbox: Sandbox, collected
     assert collected.points("leadsquared.attempts") == {("acme", "leads.capture"): 1}
 
 
+@pytest.mark.parametrize(
+    ("fault", "outcome", "status"),
+    [
+        ("500-mx", "rejected", "500"),
+        ("lost", "unknown", "ConnectionFailed"),
+    ],
+)
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_call_that_fails_is_counted_once(
+    sandbox: Sandbox, collected: Collected, fault: str, outcome: str, status: str, *, leaves: bool
+) -> None:
+    """And so is its attempt, whether its caller gets the error or has left before."""
+    sandbox.books.faults = Faults(probabilities={fault: 1.0}, latency=0.1)
+    async with client_of(sandbox, name="acme", retry=RetryPolicy(attempts=1)) as lsq:
+        with pytest.raises((LeadSquaredError, TimeoutError)):
+            await asyncio.wait_for(lsq.leads.capture(LEAD), 0.03 if leaves else 20)
+    calls = collected.points("leadsquared.calls")
+    assert {(keys[-1], count) for keys, count in calls.items()} == {(outcome, 1)}
+    assert {"CancelledError" in keys for keys in calls} == {leaves}
+    assert collected.points("leadsquared.attempts") == {(status, "acme", "leads.capture"): 1}
+
+
+def test_the_failed_attempt_of_a_caller_that_left_is_counted_once(collected: Collected) -> None:
+    """`attempt_failed` has told it; the end of a call that was never sent counts the call only."""
+    left = Abandoned(operation="leads.capture", reference=None, request_id=None, delivery=Delivery.NOT_SENT)
+    MetricsRecorder(table.instruments(), None)(left)
+    assert collected.points("leadsquared.attempts") == {}
+    assert collected.points("leadsquared.calls") == {("CancelledError", "leads.capture", "not_sent"): 1}
+
+
 def test_a_result_that_was_not_read_is_no_second_call(collected: Collected) -> None:
     """Its call has ended before its batch was left."""
     left = Abandoned(
@@ -142,6 +172,7 @@ async def test_a_dead_letter_is_counted_with_its_reason(
     assert collected.points("leadsquared.dead_letters") == {
         ("acme", "MXDuplicateEntryException", "leads.capture", "outbox", "rejected"): 1
     }
+    assert list(collected.points("leadsquared.calls").values()) == [1]
 
 
 async def test_the_points_have_the_attributes_that_the_table_says(
