@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from leadsquared_async import Event
+from leadsquared_async.events import AttemptFailed, CallEnded, Retried, Sent
+
+OF_CALLS = (AttemptFailed, CallEnded, Retried, Sent)
 
 
 class Recorded(logging.Handler):

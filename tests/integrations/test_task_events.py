@@ -13,16 +13,12 @@ from taskiq.exceptions import SendTaskError
 
 from leadsquared_async import Event, submissions
 from leadsquared_async.events import (
-    AttemptFailed,
     CallbackFailed,
-    CallEnded,
     DeadLetter,
     Delivered,
     Held,
     Processed,
     Resumed,
-    Retried,
-    Sent,
     StoreBack,
     StoreLost,
 )
@@ -31,9 +27,8 @@ from leadsquared_async.logs import ClientEvents
 from leadsquared_async.sandbox import Faults
 from tests.clients import LEAD
 from tests.integrations.in_memory import World, capture, play
-from tests.recorded import Recorded, recording
+from tests.recorded import OF_CALLS, Recorded, recording
 
-OF_CALLS = (AttemptFailed, Sent, Retried, CallEnded)
 OF_TASK = {"owner": "tasks", "operation": "leads.capture", "reference": "form-1"}
 
 

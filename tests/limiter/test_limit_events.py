@@ -62,6 +62,9 @@ async def an_odd_limit(bucket: TokenQueue) -> None:
 
 TOO_LOW, STATED = RateLimit(1, per=3600.0), RateLimit(10)
 OF_CALLS = {"what": "calls"}
+LOWERED = LimitLowered(
+    **OF_CALLS, before=DECLARED, limit=STATED, reason=Limit.CALLS.named_by_server(STATED, DECLARED)
+)
 CASES: dict[str, tuple[Act, list[Event]]] = {
     "the first 429 of a minute": (
         many_429s,
@@ -74,24 +77,14 @@ CASES: dict[str, tuple[Act, list[Event]]] = {
         a_lower_limit,
         [
             Throttled(**OF_CALLS, limit=DECLARED, pause=None),
-            LimitLowered(
-                **OF_CALLS,
-                before=DECLARED,
-                limit=STATED,
-                reason=Limit.CALLS.named_by_server(STATED, DECLARED),
-            ),
+            LOWERED,
         ],
     ),
     "a lower limit that expires": (
         a_lower_limit_that_expires,
         [
             Throttled(**OF_CALLS, limit=DECLARED, pause=None),
-            LimitLowered(
-                **OF_CALLS,
-                before=DECLARED,
-                limit=STATED,
-                reason=Limit.CALLS.named_by_server(STATED, DECLARED),
-            ),
+            LOWERED,
             LimitRaised(**OF_CALLS, before=STATED, limit=DECLARED),
         ],
     ),
