@@ -29,8 +29,10 @@ class ErrorFacts(Facts, total=False):
 def make_error(kind: type[E], /, message: str | None = None, **facts: Unpack[ErrorFacts]) -> E:
     """An error like those that `leads.capture` or the outbox raises.
 
+    `RateLimited` is raised as the cause of a `DeadlineExceeded` only.
+
     Example:
-        lsq.leads.capture.side_effect = make_error(RateLimited, reference="form-4711")
+        lsq.leads.capture.side_effect = make_error(Rejected, reference="form-4711")
 
     Args:
         kind: the class of the error.
