@@ -57,15 +57,9 @@ def make_error(kind: type[E], /, message: str | None = None, **facts: Unpack[Err
 
 _OF_THE_ACCOUNT = ErrorFacts(fault=Fault.ACCOUNT, scope=Scope.ACCOUNT)
 _OF_THE_LEAD = ErrorFacts(fault=Fault.LEAD, scope=Scope.LEAD)
-_OF_THE_SERVER = ErrorFacts(
-    fault=Fault.SERVER,
-    scope=Scope.OPERATION,
-    delivery=Delivery.UNKNOWN,
-    safe_to_retry=True,
-    attempts=6,
-    waited=7.5,
-)
-_OF_THE_CONNECTION = _OF_THE_SERVER | ErrorFacts(scope=Scope.SERVER, delivery=Delivery.NOT_SENT)
+_AFTER_SIX = ErrorFacts(fault=Fault.SERVER, safe_to_retry=True, attempts=6, waited=7.5)
+_OF_THE_SERVER = _AFTER_SIX | ErrorFacts(scope=Scope.OPERATION, delivery=Delivery.UNKNOWN)
+_OF_THE_CONNECTION = _AFTER_SIX | ErrorFacts(scope=Scope.SERVER, delivery=Delivery.NOT_SENT)
 
 _USUAL: Mapping[type, tuple[str, ErrorFacts]] = {
     errors.ConfigurationError: ("timeout must be a number of seconds above 0", {"operation": None}),
