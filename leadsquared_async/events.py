@@ -91,9 +91,9 @@ class AttemptFailed(Event):
         operation: what was called.
         reference: the caller's own id.
         delivery: whether the attempt may have arrived.
+        fault: who has to act; "limit" if LeadSquared rejected it because the account is over its rate limit.
         kind: LeadSquared's exception name, else the error class.
         status_code: the HTTP status, if there was an answer.
-        throttled: whether LeadSquared rejected it because the account is over its rate limit.
     """
 
     name: ClassVar[str] = "attempt_failed"
@@ -105,9 +105,9 @@ class AttemptFailed(Event):
     operation: str
     reference: str | None
     delivery: Delivery
+    fault: Fault | None
     kind: str
     status_code: int | None
-    throttled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

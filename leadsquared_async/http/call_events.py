@@ -21,9 +21,9 @@ def attempt_failed(call: Call, outcome: Outcome) -> AttemptFailed:
         operation=call.operation,
         reference=call.reference,
         delivery=outcome.delivery,
+        fault=outcome.fault,
         kind=_kind_of(outcome),
         status_code=outcome.status_code,
-        throttled=outcome.throttled,
     )
 
 

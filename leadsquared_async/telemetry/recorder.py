@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from leadsquared_async.errors import Delivery
+from leadsquared_async.errors import Delivery, Fault
 from leadsquared_async.events import (
     Abandoned,
     AttemptFailed,
@@ -74,7 +74,7 @@ class MetricsRecorder:
 
     def _attempt_failed(self, event: AttemptFailed) -> None:
         self._attempt(event.operation, event.status_code, event.kind)
-        if event.throttled:
+        if event.fault is Fault.LIMIT:
             self._add("leadsquared.throttled", 1, self._client)
 
     def _attempt(self, operation: str, status_code: int | None, kind: str | None) -> None:

@@ -356,7 +356,7 @@ def test_a_request_that_is_polled_many_times_is_told_once() -> None:
 
 
 async def test_each_failed_attempt_is_told(sandbox: Sandbox) -> None:
-    """Whether it is retried, was the last one, or its caller has left; and whether it was a 429."""
+    """Whether it is retried, was the last one, or its caller has left; "limit" is the fault of a 429."""
     recorded = Recorded()
     sandbox.books.faults = Faults(script=("429", "500-mx", "lost"), latency=0.05)
     async with client_of(sandbox, on_event=recorded, retry=QUICK) as lsq:
@@ -365,8 +365,8 @@ async def test_each_failed_attempt_is_told(sandbox: Sandbox) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(lsq.leads.capture(LEAD, reference="form-2"), 0.02)
     failed = [event for event in recorded.events if isinstance(event, AttemptFailed)]
-    assert [(it.reference, it.kind, it.status_code, it.throttled) for it in failed] == [
-        ("form-1", "MXAPIRateLimitExceededException", 429, True),
-        ("form-1", "MXDuplicateEntryException", 500, False),
-        ("form-2", "ConnectionFailed", None, False),
+    assert [(it.reference, it.kind, it.status_code, it.fault) for it in failed] == [
+        ("form-1", "MXAPIRateLimitExceededException", 429, "limit"),
+        ("form-1", "MXDuplicateEntryException", 500, "lead"),
+        ("form-2", "ConnectionFailed", None, "server"),
     ]

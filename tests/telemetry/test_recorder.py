@@ -131,9 +131,9 @@ def test_errors_have_a_bounded_number_of_names(collected: Collected, monkeypatch
             operation="leads.capture",
             reference=None,
             delivery=Delivery.REJECTED,
+            fault=None,
             kind=f"MX{number}Exception",
             status_code=None,
-            throttled=False,
         )
         MetricsRecorder(table.instruments(), client)(failed)
     assert collected.points("leadsquared.attempts") == {
