@@ -123,8 +123,8 @@ def _fixture_of_the_loop(request: pytest.FixtureRequest) -> str:
             return _name((marker and marker.kwargs.get("loop_scope")) or by_default)
     pytest.fail(
         "the fixture leadsquared needs a test that pytest-asyncio (from 0.26) or anyio runs: set "
-        "asyncio_mode = auto, or mark the test with asyncio or anyio; in other tests use leadsquared_sandbox and "
-        "leadsquared_async.testing.client_of",
+        "asyncio_mode = auto, or mark the test with asyncio or anyio; in other tests use "
+        "leadsquared_sandbox and leadsquared_async.testing.client_of",
         pytrace=False,
     )
 
