@@ -59,8 +59,8 @@ def test_a_fault_of_the_wire_keeps_the_true_answer(fault: str, how: How, taken: 
     [
         ("500", "Internal server error"),
         ("504+taken", "Gateway timeout; the lead is accepted all the same"),
-        ("lost", "The lead is accepted, the connection closes without a reply"),
-        ("lost+taken", "The lead is accepted, the connection closes without a reply"),
+        ("lost", "The lead is accepted, but the connection closes without a reply"),
+        ("lost+taken", "The lead is accepted, but the connection closes without a reply"),
         ("unheard of", "unheard of"),
     ],
 )

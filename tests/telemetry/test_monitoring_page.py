@@ -80,12 +80,13 @@ async def test_its_commands_find_a_dead_letter_and_send_it_again(sandbox: Sandbo
         await outbox.put({"EmailAddress": "bret.lee@example.com", "mx_Foo": "x"})
         await outbox.drained()
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    items, requeue, doctor = [
+    items, export, requeue, doctor = [
         shlex.split(line, comments=True) for block in blocks for line in block.splitlines()
     ]
     requeue[requeue.index("MXUnknownAttribute")] = "MXDuplicate"  # what the sandbox answers here
-    listed, requeued, examined = [printed(it, tmp_path) for it in (items, requeue, doctor)]
+    listed, _, requeued, examined = [printed(it, tmp_path) for it in (items, export, requeue, doctor)]
     assert "MXDuplicateEntryException" in listed
+    assert "bret.lee@example.com" in (tmp_path / "rejected.jsonl").read_text()
     assert requeued.startswith("1 row will be sent again")
     assert "leads.db: pending 1" in examined
 
