@@ -23,7 +23,7 @@ __all__ = ["without_waiting"]
 ROUNDS = 8
 """Iterations of the event loop before time is skipped, so that woken tasks can start waits or calls."""
 LOOK_AGAIN = 0.001
-"""Seconds until a loop looks again whether the earliest wait is its own."""
+"""Seconds until a loop checks again whether the earliest wait is its own."""
 
 
 class without_waiting:  # noqa: N801 - used like a function
@@ -112,7 +112,7 @@ class _Skipper:
             waits.skip_soon()
 
     def skip_to(self, mine: _LoopWaits) -> bool:
-        """Skip to the first wait of a loop, unless another has an earlier one, or tasks that go on."""
+        """Skip to the first wait of a loop, unless another has an earlier one or running tasks."""
         with self._lock:
             left = mine.left
             others = [it for it in self._loops.values() if it is not mine and it.is_running]
@@ -169,7 +169,7 @@ class _LoopWaits:
         return wait
 
     def skip_soon(self) -> None:
-        """Skip if nothing happens in `ROUNDS` rounds of the loop; without a wait, hold the others so long."""
+        """Skip if nothing happens in `ROUNDS` rounds; without a wait, delay the others as long."""
         if self.is_looking or not self.is_running:
             return
         self.is_looking = True
