@@ -68,7 +68,8 @@ async def test_a_signal_in_any_phase(
     assert set(sent) == set(range(ROWS))
     is_sudden = number is signal.SIGKILL or times == 2
     assert len(sent) - ROWS <= (IN_FLIGHT if is_sudden else 0)
-    assert [name for name in names_in(tmp_path) if name.endswith(".part")] == []
+    if number is not signal.SIGKILL:  # which may come while the report is written
+        assert [name for name in names_in(tmp_path) if name.endswith(".part")] == []
 
 
 IMPATIENT = """

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,15 @@ async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     assert len(numbers(sandbox)) - 60 <= 40
 
 
+@pytest.fixture
+def hang_up_ends_processes() -> Iterator[None]:
+    """Even if the tests run under nohup, which lets them and their children ignore SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_ends_processes")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda it: it.name)
 async def test_a_stop_waits_for_calls_in_flight(tmp_path: Path, number: signal.Signals) -> None:
     """What LeadSquared was answering at the signal is accepted in the file, and is not sent again."""

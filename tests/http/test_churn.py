@@ -47,7 +47,7 @@ async def churn(seconds: float, transport: httpx.AsyncHTTPTransport | None) -> C
     result = Churn()
     async with (
         Sandbox(limit=None, faults=CHURN) as sandbox,
-        client_of(sandbox, rate_limit=FAST, timeout=1.5, retry=IMPATIENT, transport=transport) as lsq,
+        client_of(sandbox, rate_limit=FAST, timeout=4.0, retry=IMPATIENT, transport=transport) as lsq,
     ):
         await come_and_go(lsq, seconds, result)
         sandbox.books.faults = Faults()
@@ -90,7 +90,7 @@ async def come_and_go(lsq: LeadSquared, seconds: float, result: Churn) -> None:
 
 async def all_tokens_are_back(lsq: LeadSquared, calls: int) -> bool:
     """Whether they are within some seconds."""
-    for _ in range(500):
+    for _ in range(1000):
         limit = lsq.snapshot().limit
         assert limit is not None
         if limit.free == calls and not limit.in_flight and not any(limit.waiting.values()):
