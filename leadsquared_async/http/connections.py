@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+import httpcore
 import httpx
 
 from leadsquared_async.cleanup import uninterrupted
@@ -37,12 +38,14 @@ class Connections(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
-        urls = [httpx.URL(origin) for origin in origins]
-        self.proxies = {url.netloc: proxy_for(str(url)) for url in urls}
+        urls = {url.netloc: url for url in map(httpx.URL, origins)}
+        self.proxies = {host: proxy_for(str(url)) for host, url in urls.items()}
         # Plain http, for a sandbox, needs no certificates; reading them takes milliseconds.
-        is_secure = any(url.scheme == "https" for url in urls)
+        is_secure = any(url.scheme == "https" for url in urls.values())
         context = certificates().context if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._hosts = {host: _ToHost(proxy, context) for host, proxy in self.proxies.items()}
+        self._hosts = {
+            host: _ToHost(_url(url), _factory(self.proxies[host], context)) for host, url in urls.items()
+        }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._hosts[request.url.netloc].send(request)
@@ -52,60 +55,105 @@ class Connections(httpx.AsyncBaseTransport):
             await connections.aclose()
 
 
+def _url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _factory(proxy: Proxy | None, context: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
+    """A pool of httpcore that only creates connections: no request goes through the pool itself.
+
+    A pool spends time on every request and answer that grows with the square of its idle connections, and a
+    cancellation can leak one of its slots.
+    """
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(ssl_context=context, keepalive_expiry=KEEPALIVE)
+    named = httpx.Proxy(proxy.url)  # it takes user and password out of the URL
+    if proxy.url.scheme in {"http", "https"}:
+        return httpcore.AsyncHTTPProxy(
+            _url(named.url),
+            proxy_auth=named.raw_auth,
+            ssl_context=context,
+            proxy_ssl_context=context if proxy.url.scheme == "https" else None,
+            keepalive_expiry=KEEPALIVE,
+        )
+    try:
+        return httpcore.AsyncSOCKSProxy(
+            _url(named.url), proxy_auth=named.raw_auth, ssl_context=context, keepalive_expiry=KEEPALIVE
+        )
+    except RuntimeError:
+        raise ConfigurationError(
+            f'{proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
+        ) from None
+
+
 class _ToHost:
     """The connections to one host; the most recently used goes first. Tokens bound their number.
 
-    Each connection is its own transport. An httpx pool spends time on every request and answer that grows
-    with the square of its idle connections, and a cancellation can leak one of its slots.
+    Args:
+        url: the host's URL.
+        factory: creates the connections.
     """
 
-    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
-        self._proxy = proxy
-        self._context = context
-        self._all: set[httpx.AsyncHTTPTransport] = set()
-        self._idle: dict[httpx.AsyncHTTPTransport, _Idle] = {}
+    def __init__(self, url: httpcore.URL, factory: httpcore.AsyncConnectionPool) -> None:
+        self._url = url
+        self._factory = factory
+        self._all: set[httpcore.AsyncConnectionInterface] = set()
+        self._idle: dict[httpcore.AsyncConnectionInterface, Any] = {}  # with its stream in httpcore
         self._looked = time.monotonic()
-        self._new()  # raises now if a dependency is missing
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         while self._idle:
-            connection, idle = self._idle.popitem()
-            if idle.is_usable(time.monotonic()):
+            connection, socket = self._idle.popitem()
+            if _is_usable(connection, socket):
                 return await self._send(request, connection)
             await self.drop(connection)
-        connection = self._new()
+        connection = self._factory.create_connection(self._url.origin)
         self._all.add(connection)
-        socket = request.extensions["trace"] = _Socket()
+        opened = request.extensions["trace"] = _Opened()
         try:
             return await self._send(request, connection)
         except BaseException:
-            await uninterrupted(socket.aclose())
+            await uninterrupted(opened.aclose())
             raise
 
-    async def _send(self, request: httpx.Request, connection: httpx.AsyncHTTPTransport) -> httpx.Response:
+    async def _send(
+        self, request: httpx.Request, connection: httpcore.AsyncConnectionInterface
+    ) -> httpx.Response:
+        host = self._url
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=host.scheme, host=host.host, port=host.port, target=request.url.raw_path),
+            headers=request.headers.raw,
+            content=cast("httpx.AsyncByteStream", request.stream),
+            extensions=request.extensions,
+        )
         try:
-            response = await connection.handle_async_request(request)
-        except BaseException:
+            answer = await connection.handle_async_request(sent)
+        except BaseException as error:
             await uninterrupted(self.drop(connection))
+            if isinstance(error, _ERRORS):
+                raise _of_httpx(error) from error
             raise
-        socket = response.extensions.get("network_stream")  # mocks such as respx have none
-        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream), self, connection, socket)
-        return response
+        extensions = cast("dict[str, Any]", answer.extensions)
+        stream = cast("httpx.AsyncByteStream", answer.stream)
+        body = _Body(stream, self, connection, extensions.get("network_stream"))
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=extensions)
 
-    async def put_back(self, connection: httpx.AsyncHTTPTransport, socket: Any) -> None:
+    async def put_back(self, connection: httpcore.AsyncConnectionInterface, socket: Any) -> None:
         """Keep it for the next request, and close idle connections that can no longer be used."""
-        if _has_more(connection):
+        if not connection.is_idle() or _has_more(connection):
             await self.drop(connection)
             return
+        self._idle[connection] = socket
         now = time.monotonic()
-        self._idle[connection] = _Idle(now, socket)
         if now - self._looked >= LOOK_EVERY:
             self._looked = now
-            for useless in [one for one, idle in self._idle.items() if not idle.is_usable(now)]:
-                if self._idle.pop(useless, None) is not None:
+            for useless in [one for one, socket in self._idle.items() if not _is_usable(one, socket)]:
+                if useless in self._idle:
+                    del self._idle[useless]
                     await self.drop(useless)
 
-    async def drop(self, connection: httpx.AsyncHTTPTransport) -> None:
+    async def drop(self, connection: httpcore.AsyncConnectionInterface) -> None:
         await connection.aclose()
         self._all.discard(connection)
 
@@ -114,35 +162,10 @@ class _ToHost:
         for connection in list(self._all):
             await self.drop(connection)
 
-    def _new(self) -> httpx.AsyncHTTPTransport:
-        limits = httpx.Limits(max_connections=1, keepalive_expiry=KEEPALIVE)
-        if self._proxy is None:
-            return httpx.AsyncHTTPTransport(limits=limits, verify=self._context)
-        # httpx ignores SSL_CERT_FILE when it verifies a proxy's certificate, unless it gets a context.
-        own = self._context if self._proxy.url.scheme == "https" else None
-        try:
-            return httpx.AsyncHTTPTransport(
-                limits=limits, verify=self._context, proxy=httpx.Proxy(self._proxy.url, ssl_context=own)
-            )
-        except ImportError:
-            raise ConfigurationError(
-                f'{self._proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
-            ) from None
 
-
-class _Idle(NamedTuple):
-    """When a connection became idle, and its stream in httpcore."""
-
-    since: float
-    socket: Any
-
-    def is_usable(self, now: float) -> bool:
-        """Whether it is young enough, and the server has neither closed it nor sent unrequested data."""
-        if now - self.since > KEEPALIVE:
-            return False
-        if self.socket is None:
-            return True
-        return not (self.socket.get_extra_info("is_readable") or _has_record(self.socket))
+def _is_usable(connection: httpcore.AsyncConnectionInterface, socket: Any) -> bool:
+    """Whether it is young enough, and the server has neither closed it nor sent unrequested data."""
+    return not (connection.has_expired() or _has_record(socket))
 
 
 def _has_record(socket: Any) -> bool:
@@ -159,16 +182,15 @@ def _has_record(socket: Any) -> bool:
     return True
 
 
-def _has_more(connection: httpx.AsyncHTTPTransport) -> bool:
+def _has_more(connection: httpcore.AsyncConnectionInterface) -> bool:
     """Whether bytes were read after the answer; h11 would take them for the answer to the next request."""
-    pool = connection._pool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - httpx has no public way
-    inner: Any = next(iter(pool.connections), None)
-    while inner is not None and not hasattr(inner, "_h11_state"):
-        inner = getattr(inner, "_connection", None)  # a tunnel has one inside
-    return inner is not None and bool(inner._h11_state.trailing_data[0])  # noqa: SLF001
+    inner: Any = connection
+    while not hasattr(inner, "_h11_state"):
+        inner = inner._connection  # noqa: SLF001 - a tunnel has one inside, and so has that
+    return bool(inner._h11_state.trailing_data[0])  # noqa: SLF001 - httpcore has no public way
 
 
-class _Socket:
+class _Opened:
     """The TCP connection of a request, found by httpcore's trace, to be closed if the request fails.
 
     httpcore leaves it open when the TLS handshake is cancelled.
@@ -186,14 +208,14 @@ class _Socket:
             await self._stream.aclose()
 
 
-class _Stream(httpx.AsyncByteStream):
+class _Body(httpx.AsyncByteStream):
     """The body of an answer; closing it frees the connection."""
 
     def __init__(
         self,
         stream: httpx.AsyncByteStream,
         connections: _ToHost,
-        connection: httpx.AsyncHTTPTransport,
+        connection: httpcore.AsyncConnectionInterface,
         socket: Any,
     ) -> None:
         self._stream = stream
@@ -201,8 +223,12 @@ class _Stream(httpx.AsyncByteStream):
         self._connection = connection
         self._socket = socket
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._stream:
+                yield part
+        except _ERRORS as error:
+            raise _of_httpx(error) from error
 
     async def aclose(self) -> None:
         try:
@@ -211,6 +237,21 @@ class _Stream(httpx.AsyncByteStream):
             await uninterrupted(self._connections.drop(self._connection))
             raise
         await self._connections.put_back(self._connection, self._socket)
+
+
+_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+)
+
+
+def _of_httpx(error: Exception) -> httpx.TransportError:
+    """The error of httpx that has the same name."""
+    kind = cast("type[httpx.TransportError]", getattr(httpx, type(error).__name__))
+    return kind(str(error))
 
 
 class Failure(NamedTuple):

@@ -192,16 +192,17 @@ async def test_closing_under_a_scope_closes_the_connections(sandbox: Sandbox) ->
         async with client_of(sandbox) as lsq:
             await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(2)))
             connections = own_connections(lsq, sandbox.url)
-            pools = [connection._pool for connection in connections._all]
+            both = list(connections._all)
             sandbox.books.faults = Faults(probabilities={"hang": 1.0})
             hanging = asyncio.create_task(lsq.leads.capture(LEAD))
             for _ in range(500):
                 await asyncio.sleep(0.01)
                 if len(connections._idle) == 1:
                     break
-            assert [len(pool.connections) for pool in pools] == [1, 1]
+            assert not any(connection.is_closed() for connection in both)
             scope.cancel()
-    assert [len(pool.connections) for pool in pools] == [0, 0]
+    assert len(both) == 2
+    assert all(connection.is_closed() for connection in both)
     with suppress(LeadSquaredError):
         await hanging
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 
 from leadsquared_async import LeadSquared, RetryPolicy
+from leadsquared_async.http.connections import KEEPALIVE
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.clients import KEYS, LEAD, client_of, own_connections
 from tests.http.proxies import TRUSTED, running_server
@@ -21,17 +24,30 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
     async with client_of(sandbox) as lsq:
         await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
         connections = own_connections(lsq, sandbox.url)
-        last = list(connections._idle)[-1]
+        *older, last = connections._idle
         await lsq.leads.capture(LEAD)
         await lsq.leads.capture(LEAD)
         assert list(connections._idle)[-1] is last
-        assert len(connections._all) == 5
-        module = "leadsquared_async.http.connections"
-        with mock.patch(f"{module}.KEEPALIVE", 0.02), mock.patch(f"{module}.LOOK_EVERY", 0.0):
-            await asyncio.sleep(0.05)
+        assert connections._all == {*older, last}
+        for connection in older:
+            connection._connection._expire_at = 0.0
+        with mock.patch("leadsquared_async.http.connections.LOOK_EVERY", 0.0):
             await lsq.leads.capture(LEAD)
-        (last,) = connections._all
-        assert [len(connection._pool.connections) for connection in connections._all] == [1]
+        assert connections._all == {last}
+        assert all(connection.is_closed() for connection in older)
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(sandbox: Sandbox) -> None:
+    """The next call goes over a new one."""
+    async with client_of(sandbox) as lsq:
+        await lsq.leads.capture(LEAD)
+        connections = own_connections(lsq, sandbox.url)
+        (old,) = connections._idle
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + KEEPALIVE + 1.0)
+        with mock.patch("httpcore._async.http11.time", later):
+            await lsq.leads.capture(LEAD)
+        assert old not in connections._all
+        assert old.is_closed()
 
 
 async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox) -> None:
@@ -43,7 +59,7 @@ async def test_a_connection_whose_call_failed_is_not_used_again(sandbox: Sandbox
             assert (await lsq.leads.capture(LEAD)).attempts == 2
         ((failed,),) = (call.args for call in drop.call_args_list)
         assert failed not in connections._all
-        assert failed._pool.connections == []
+        assert failed.is_closed()
 
 
 ANSWER = b'{"Status":"Success","RequestId":"85f9b731-34c5-4650-babc-94cd43291d71"}'

@@ -7,9 +7,9 @@ import dataclasses
 import logging
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import quote
 
+import httpcore
 import httpx
 import pytest
 
@@ -23,7 +23,7 @@ from leadsquared_async import (
 from leadsquared_async.http.connections import failure
 from leadsquared_async.http.environment import proxy_for
 from leadsquared_async.sandbox import Sandbox
-from tests.clients import KEYS, LEAD, answering, client_of
+from tests.clients import KEYS, LEAD, answering, client_of, own_connections
 from tests.http.proxies import (
     HOST,
     PASSWORD,
@@ -100,16 +100,11 @@ async def test_each_host_has_a_proxy_of_its_own(
         {(PROXY, variable)} if expected else set()
     )
     assert PASSWORD not in repr(found)
-    chosen: list[str | None] = []
-
-    class Noting(httpx.AsyncHTTPTransport):
-        def __init__(self, *, proxy: httpx.Proxy | None = None, **options: Any) -> None:
-            chosen.append(None if proxy is None else str(proxy.url).rstrip("/"))
-            super().__init__(**options)
-
-    monkeypatch.setattr(httpx, "AsyncHTTPTransport", Noting)
-    async with LeadSquared(**KEYS, region="in21"):
-        assert chosen == [PROXY if origin in expected else None for origin in (REGIONAL, SYNC)]
+    async with LeadSquared(**KEYS, region="in21") as lsq:
+        for origin in (REGIONAL, SYNC):
+            connection = own_connections(lsq, origin)._factory.create_connection(httpcore.URL(origin).origin)
+            first_hop = getattr(connection, "_proxy_origin", None)
+            assert first_hop == (httpcore.URL(PROXY).origin if origin in expected else None)
 
 
 @pytest.mark.parametrize(
