@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 import httpcore
@@ -14,6 +14,7 @@ import httpx
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.environment import Proxy, certificates, proxy_for
+from leadsquared_async.http.network import Network
 
 __all__ = ["Connections", "Failure", "failure"]
 
@@ -44,7 +45,7 @@ class Connections(httpx.AsyncBaseTransport):
         is_secure = any(url.scheme == "https" for url in urls.values())
         context = certificates().context if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._hosts = {
-            host: _ToHost(_url(url), _factory(self.proxies[host], context)) for host, url in urls.items()
+            host: _ToHost(_url(url), _creator(self.proxies[host], context)) for host, url in urls.items()
         }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -59,31 +60,31 @@ def _url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def _factory(proxy: Proxy | None, context: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
-    """A pool of httpcore that only creates connections: no request goes through the pool itself.
+Create = Callable[[httpcore.Origin, Network], httpcore.AsyncConnectionInterface]
 
-    A pool spends time on every request and answer that grows with the square of its idle connections, and a
-    cancellation can leak one of its slots.
+
+def _creator(proxy: Proxy | None, context: ssl.SSLContext) -> Create:
+    """What creates connections, directly or through a proxy.
+
+    httpcore does it in its pools, but no request goes through one: that would spend time on every request and
+    answer that grows with the square of its idle connections, and a cancellation could leak one of its slots.
     """
-    if proxy is None:
-        return httpcore.AsyncConnectionPool(ssl_context=context, keepalive_expiry=KEEPALIVE)
-    named = httpx.Proxy(proxy.url)  # it takes user and password out of the URL
-    if proxy.url.scheme in {"http", "https"}:
-        return httpcore.AsyncHTTPProxy(
-            _url(named.url),
-            proxy_auth=named.raw_auth,
-            ssl_context=context,
-            proxy_ssl_context=context if proxy.url.scheme == "https" else None,
-            keepalive_expiry=KEEPALIVE,
-        )
-    try:
-        return httpcore.AsyncSOCKSProxy(
-            _url(named.url), proxy_auth=named.raw_auth, ssl_context=context, keepalive_expiry=KEEPALIVE
-        )
-    except RuntimeError:
-        raise ConfigurationError(
-            f'{proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
-        ) from None
+    pool: Callable[..., httpcore.AsyncConnectionPool] = httpcore.AsyncConnectionPool
+    options: dict[str, Any] = {"ssl_context": context, "keepalive_expiry": KEEPALIVE}
+    if proxy is not None:
+        scheme = proxy.url.scheme
+        named = httpx.Proxy(proxy.url)  # it takes user and password out of the URL
+        options |= {"proxy_url": _url(named.url), "proxy_auth": named.raw_auth}
+        if scheme == "https":
+            options["proxy_ssl_context"] = context
+        pool = httpcore.AsyncHTTPProxy if scheme in {"http", "https"} else httpcore.AsyncSOCKSProxy
+        try:
+            pool(**options)
+        except RuntimeError:
+            raise ConfigurationError(
+                f'{proxy.variable} names a SOCKS proxy, which needs socksio: pip install "httpx[socks]"'
+            ) from None
+    return lambda origin, network: pool(**options, network_backend=network).create_connection(origin)
 
 
 class _ToHost:
@@ -91,34 +92,18 @@ class _ToHost:
 
     Args:
         url: the host's URL.
-        factory: creates the connections.
+        create: creates a connection.
     """
 
-    def __init__(self, url: httpcore.URL, factory: httpcore.AsyncConnectionPool) -> None:
+    def __init__(self, url: httpcore.URL, create: Create) -> None:
         self._url = url
-        self._factory = factory
-        self._all: set[httpcore.AsyncConnectionInterface] = set()
-        self._idle: dict[httpcore.AsyncConnectionInterface, Any] = {}  # with its stream in httpcore
+        self._create = create
+        self._all: dict[httpcore.AsyncConnectionInterface, Network] = {}
+        self._idle: list[httpcore.AsyncConnectionInterface] = []
         self._looked = time.monotonic()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        while self._idle:
-            connection, socket = self._idle.popitem()
-            if _is_usable(connection, socket):
-                return await self._send(request, connection)
-            await self.drop(connection)
-        connection = self._factory.create_connection(self._url.origin)
-        self._all.add(connection)
-        opened = request.extensions["trace"] = _Opened()
-        try:
-            return await self._send(request, connection)
-        except BaseException:
-            await uninterrupted(opened.aclose())
-            raise
-
-    async def _send(
-        self, request: httpx.Request, connection: httpcore.AsyncConnectionInterface
-    ) -> httpx.Response:
+        connection = await self._take()
         host = self._url
         sent = httpcore.Request(
             request.method,
@@ -134,52 +119,44 @@ class _ToHost:
             if isinstance(error, _ERRORS):
                 raise _of_httpx(error) from error
             raise
-        extensions = cast("dict[str, Any]", answer.extensions)
-        stream = cast("httpx.AsyncByteStream", answer.stream)
-        body = _Body(stream, self, connection, extensions.get("network_stream"))
-        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=extensions)
+        body = _Body(cast("httpx.AsyncByteStream", answer.stream), self, connection)
+        return httpx.Response(answer.status, headers=answer.headers, stream=body)
 
-    async def put_back(self, connection: httpcore.AsyncConnectionInterface, socket: Any) -> None:
+    async def _take(self) -> httpcore.AsyncConnectionInterface:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired():  # nor closed by the server
+                return connection
+            await self.drop(connection)
+        network = Network()
+        connection = self._create(self._url.origin, network)
+        self._all[connection] = network
+        return connection
+
+    async def put_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
         """Keep it for the next request, and close idle connections that can no longer be used."""
         if not connection.is_idle() or _has_more(connection):
             await self.drop(connection)
             return
-        self._idle[connection] = socket
+        self._idle.append(connection)
         now = time.monotonic()
         if now - self._looked >= LOOK_EVERY:
             self._looked = now
-            for useless in [one for one, socket in self._idle.items() if not _is_usable(one, socket)]:
-                if useless in self._idle:
-                    del self._idle[useless]
-                    await self.drop(useless)
+            expired = {one for one in self._idle if one.has_expired()}
+            self._idle = [one for one in self._idle if one not in expired]
+            for useless in expired:
+                await self.drop(useless)
 
     async def drop(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        await connection.aclose()
-        self._all.discard(connection)
+        if (network := self._all.get(connection)) is not None:
+            await connection.aclose()
+            await network.aclose()  # httpcore leaves the socket open if a handshake is cancelled
+            self._all.pop(connection, None)
 
     async def aclose(self) -> None:
         self._idle.clear()
         for connection in list(self._all):
             await self.drop(connection)
-
-
-def _is_usable(connection: httpcore.AsyncConnectionInterface, socket: Any) -> bool:
-    """Whether it is young enough, and the server has neither closed it nor sent unrequested data."""
-    return not (connection.has_expired() or _has_record(socket))
-
-
-def _has_record(socket: Any) -> bool:
-    """Whether a TLS record came with the answer's and is not decrypted yet; a byte of it is lost."""
-    tls = socket.get_extra_info("ssl_object")
-    if not isinstance(tls, ssl.SSLObject):
-        return False
-    try:
-        tls.read(1)
-    except ssl.SSLWantReadError:
-        return False
-    except ssl.SSLError:
-        pass
-    return True
 
 
 def _has_more(connection: httpcore.AsyncConnectionInterface) -> bool:
@@ -190,24 +167,6 @@ def _has_more(connection: httpcore.AsyncConnectionInterface) -> bool:
     return bool(inner._h11_state.trailing_data[0])  # noqa: SLF001 - httpcore has no public way
 
 
-class _Opened:
-    """The TCP connection of a request, found by httpcore's trace, to be closed if the request fails.
-
-    httpcore leaves it open when the TLS handshake is cancelled.
-    """
-
-    def __init__(self) -> None:
-        self._stream: Any = None
-
-    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
-        if name.endswith(".connect_tcp.complete"):
-            self._stream = info["return_value"]
-
-    async def aclose(self) -> None:
-        if self._stream is not None:
-            await self._stream.aclose()
-
-
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; closing it frees the connection."""
 
@@ -216,12 +175,10 @@ class _Body(httpx.AsyncByteStream):
         stream: httpx.AsyncByteStream,
         connections: _ToHost,
         connection: httpcore.AsyncConnectionInterface,
-        socket: Any,
     ) -> None:
         self._stream = stream
         self._connections = connections
         self._connection = connection
-        self._socket = socket
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -236,7 +193,7 @@ class _Body(httpx.AsyncByteStream):
         except BaseException:
             await uninterrupted(self._connections.drop(self._connection))
             raise
-        await self._connections.put_back(self._connection, self._socket)
+        await self._connections.put_back(self._connection)
 
 
 _ERRORS = (

@@ -28,12 +28,12 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
         await lsq.leads.capture(LEAD)
         await lsq.leads.capture(LEAD)
         assert list(connections._idle)[-1] is last
-        assert connections._all == {*older, last}
+        assert set(connections._all) == {*older, last}
         for connection in older:
             connection._connection._expire_at = 0.0
         with mock.patch("leadsquared_async.http.connections.LOOK_EVERY", 0.0):
             await lsq.leads.capture(LEAD)
-        assert connections._all == {last}
+        assert set(connections._all) == {last}
         assert all(connection.is_closed() for connection in older)
 
 
@@ -162,3 +162,17 @@ async def test_a_handshake_that_ends_early_leaves_no_socket(how: str) -> None:
             assert opened
     finally:
         gc.enable()
+
+
+async def test_a_capture_that_succeeds_leaves_no_work_for_the_garbage_collector(sandbox: Sandbox) -> None:
+    """Reference counts free all of its objects, so that collections stay rare however many calls are made."""
+    async with client_of(sandbox) as lsq:
+        await lsq.leads.capture(LEAD)
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(10)))
+            await lsq.leads.capture(LEAD)
+            assert gc.collect() == 0
+        finally:
+            gc.enable()

@@ -102,7 +102,7 @@ async def test_each_host_has_a_proxy_of_its_own(
     assert PASSWORD not in repr(found)
     async with LeadSquared(**KEYS, region="in21") as lsq:
         for origin in (REGIONAL, SYNC):
-            connection = own_connections(lsq, origin)._factory.create_connection(httpcore.URL(origin).origin)
+            connection = own_connections(lsq, origin)._create(httpcore.URL(origin).origin, None)
             first_hop = getattr(connection, "_proxy_origin", None)
             assert first_hop == (httpcore.URL(PROXY).origin if origin in expected else None)
 
