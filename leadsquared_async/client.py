@@ -120,8 +120,7 @@ class LeadSquared(Requests, CustomCalls):
             form handlers.
         limiter: a `SharedLimiter`, to share one limit between processes; or your own `Limiter` or an
             `aiolimiter.AsyncLimiter`, which limits every attempt as well.
-        transport: your own httpx transport (proxy, TLS, one pool for many accounts); the client never closes
-            it.
+        transport: your own httpx transport (proxy, TLS, a mock); the client never closes it.
         validate: how to treat a lead that LeadSquared would reject, according to the account's lead fields:
             "off" sends it, "strict" raises `InvalidLead`, "drop" leaves out attributes that the account does
             not have and lists them on the receipt. If the fields are not available, leads are not checked.

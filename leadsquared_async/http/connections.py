@@ -43,7 +43,7 @@ class Connections(httpx.AsyncBaseTransport):
         self.proxies = {host: proxy_for(str(url)) for host, url in urls.items()}
         # Plain http, for a sandbox, needs no certificates; reading them takes milliseconds.
         is_secure = any(url.scheme == "https" for url in urls.values())
-        context = certificates().context if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = certificates().context if is_secure else None
         self._hosts = {
             host: _ToHost(_url(url), _creator(self.proxies[host], context)) for host, url in urls.items()
         }
@@ -63,7 +63,7 @@ def _url(url: httpx.URL) -> httpcore.URL:
 Create = Callable[[httpcore.Origin, Network], httpcore.AsyncConnectionInterface]
 
 
-def _creator(proxy: Proxy | None, context: ssl.SSLContext) -> Create:
+def _creator(proxy: Proxy | None, context: ssl.SSLContext | None) -> Create:
     """What creates connections, directly or through a proxy.
 
     httpcore does it in its pools, but no request goes through one: that would spend time on every request and

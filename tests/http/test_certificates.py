@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -11,6 +13,7 @@ from leadsquared_async import (
     ConfigurationError,
     Fault,
 )
+from leadsquared_async.http.environment import certificates
 from tests.clients import LEAD
 from tests.http.proxies import (
     EXPIRED,
@@ -71,6 +74,25 @@ async def test_certificates_of_the_environment(
                 await lsq.leads.capture(LEAD)
         else:
             assert "self-signed" in str(await refused(host=host))
+
+
+async def test_open_clients_share_the_certificates_until_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many accounts, reading them for each client would take most of the time and memory."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(EXPIRED.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with mock.patch.object(ssl, "create_default_context", wraps=ssl.create_default_context) as read:
+        async with client(), client():
+            assert read.call_count == 1
+            file.write_bytes(TRUSTED.read_bytes())
+            os.utime(file, (1.0, 1.0))
+            async with client():
+                assert read.call_count == 2
+            monkeypatch.setenv("SSL_CERT_FILE", " ")
+            async with client():
+                assert certificates().source.startswith("those bundled")
 
 
 @pytest.mark.parametrize(
