@@ -1,9 +1,7 @@
-"""What an outbox costs on a real disk: puts that share commits, and sending from a file of a million rows."""
+"""What the states of a row cost in an outbox of a million rows, on a real disk."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -13,7 +11,6 @@ from pathlib import Path
 
 from benchmarks.accounts import LEAD
 from benchmarks.figures import Figure
-from leadsquared_async import Outbox
 from leadsquared_async.encoding import encode
 from leadsquared_async.logs import ClientLog
 from leadsquared_async.outbox import ItemState
@@ -22,13 +19,7 @@ from leadsquared_async.outbox.rows import FILES
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.submissions import capture_lead
 
-PRODUCERS, EACH = 100, 20
-ALONE = 200
 ROUNDS = 7
-AT_LEAST = 10.0
-"""Puts that share commits, over puts one after the other, where the disk takes `FSYNC` or more for each."""
-FSYNC = 0.1
-
 BACKLOG, FEW = 1_000_000, 1_500
 ROWS = 200
 SLOWER = 20.0
@@ -36,58 +27,9 @@ MOST_BYTES = 2**40
 
 
 def measure() -> Iterator[Figure]:
-    """The ratio of put rates, then the slowdown behind a backlog."""
+    """The slowdown behind a backlog."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        folder = Path(name)
-        fsync = _fsync(folder)
-        yield Figure(
-            "fsync of 4 KB in this folder", fsync, " ms", note="" if fsync >= FSYNC else "too fast to compare"
-        )
-        yield from asyncio.run(_put_rates(folder / "puts.db", fsync))
-        yield from _behind_a_backlog(folder)
-
-
-def _fsync(folder: Path) -> float:
-    times: list[float] = []
-    with (folder / "probe").open("wb", buffering=0) as file:
-        for _ in range(300):
-            file.write(bytes(4096))
-            start = time.perf_counter()
-            os.fsync(file.fileno())
-            times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
-
-
-async def _put_rates(path: Path, fsync: float) -> list[Figure]:
-    together: list[float] = []
-    alone: list[float] = []
-    number = 0
-
-    def lead() -> dict[str, str]:
-        nonlocal number
-        number += 1
-        return {**LEAD, "EmailAddress": f"b{number}@example.com"}
-
-    async with Outbox(path) as outbox:
-
-        async def produce() -> None:
-            for _ in range(EACH):
-                await outbox.put(lead(), key=f"form-{number}")
-
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            for _ in range(ALONE):
-                await outbox.put(lead(), key=f"form-{number}")
-            alone.append(ALONE / (time.perf_counter() - start))
-            start = time.perf_counter()
-            await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
-            together.append(PRODUCERS * EACH / (time.perf_counter() - start))
-    ratio = statistics.median(pair[0] / pair[1] for pair in zip(together, alone, strict=True))
-    return [
-        Figure("puts a second, one after the other", statistics.median(alone)),
-        Figure(f"puts a second, {PRODUCERS} producers", statistics.median(together)),
-        Figure("ratio, median of interleaved pairs", ratio, "x", least=AT_LEAST if fsync >= FSYNC else None),
-    ]
+        yield from _behind_a_backlog(Path(name))
 
 
 def _behind_a_backlog(folder: Path) -> Iterator[Figure]:
