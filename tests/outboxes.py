@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,16 +15,21 @@ from leadsquared_async.outbox import service, writer
 from leadsquared_async.outbox.store import Store
 
 
-class InlineExecutor(Executor):
+class InlineThread:
     """Does at once what it is given: a virtual clock would not wait for a thread."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
+    def __init__(self) -> None:
+        self._is_ended = False
+
+    def run(self, job: Callable[[], object]) -> None:
+        """Run the job."""
+        if self._is_ended:
+            raise RuntimeError("the thread has ended")
+        job()
+
+    def end(self) -> None:
+        """Take no more jobs."""
+        self._is_ended = True
 
 
 @contextmanager
@@ -46,7 +50,7 @@ def virtual_files() -> Iterator[None]:
     init = Store.__init__
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "__init__", open_without_fsync)
-        patch.setattr(writer, "new_thread", InlineExecutor)
+        patch.setattr(writer, "FileThread", InlineThread)
         patch.setattr(time, "time", wall)
         patch.setattr(service, "since_boot", lambda: ("virtual", wall()))
         yield

@@ -77,7 +77,7 @@ class Store:
         self._has_warned = False
         self._files = [str(path)]
         self._identities = [identity_of(path)]
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection = sqlite3.connect(path, isolation_level=None)
         execute = self.connection.execute
         try:
             execute(f"PRAGMA busy_timeout = {BUSY}")

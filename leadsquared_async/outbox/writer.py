@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, O
 from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.logs import ClientEvents, ClientLog
+from leadsquared_async.outbox.file_thread import FileThread
 from leadsquared_async.outbox.store import Store
 
 __all__ = ["Writer", "file_error"]
@@ -67,7 +68,7 @@ class Writer:
         self._events = events
         self.path = path
         self._open_store = open_store
-        self._thread = new_thread()
+        self._thread = FileThread()
         self._store: Store | None = None  # set and closed in the thread, even if the caller is cancelled
         self._queue: deque[_Work] = deque()
         self._running: asyncio.Future[list[Any]] | None = None
@@ -78,7 +79,7 @@ class Writer:
 
     async def open(self) -> None:
         """Open the file; raises OutboxError if that fails."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        await self._run(self._open)
 
     async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `do` in a transaction, and return once it is on disk.
@@ -102,14 +103,20 @@ class Writer:
 
         Returns None if the file is closed or cannot be read, or if that takes too long.
         """
+        found: Future[T] = Future()
+
+        def read() -> None:
+            if found.set_running_or_notify_cancel():
+                _resolve(found, _outcome(lambda: do(cast("Store", self._store), *args, **kwargs)))
+
         try:
-            running = self._thread.submit(lambda: do(cast("Store", self._store), *args, **kwargs))
+            self._thread.run(read)
         except RuntimeError:  # it is closed
             return None
         try:
-            return running.result(LONGEST_READ)
+            return found.result(LONGEST_READ)
         except (sqlite3.Error, TimeoutError):
-            running.cancel()
+            found.cancel()
             return None
 
     async def persist(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -167,9 +174,8 @@ class Writer:
         while self._queue:
             _resolve(self._queue.popleft().result, self._too_late())
         if self._running is not None:
-            if self._store is not None:
-                with suppress(sqlite3.Error):  # it is already closed
-                    self._store.connection.interrupt()
+            if self._store is not None and self._closed is None:  # never while another thread closes it
+                self._store.connection.interrupt()
             asyncio.get_running_loop().call_later(INTERRUPT_EVERY, self.break_off)
 
     async def aclose(self, grace: float = GRACE) -> None:
@@ -205,8 +211,8 @@ class Writer:
         """Accept no more work, and close the file after the queued work."""
         if self._closed is None:
             self._is_closed = True
-            self._closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_store)
-            self._thread.shutdown(wait=False)
+            self._closed = self._run(self._close_store)
+            self._thread.end()
         return self._closed
 
     def _ask(self, do: Callable[[Store], T], *, writes: bool) -> asyncio.Future[T]:
@@ -237,9 +243,7 @@ class Writer:
         if not works:
             return None
         try:
-            self._running = asyncio.get_running_loop().run_in_executor(
-                self._thread, _transact, cast("Store", self._store), works
-            )
+            self._running = self._run(partial(_transact, cast("Store", self._store), works))
         except RuntimeError as error:  # no thread can be started
             for work in works:
                 _resolve(work.result, OutboxError(f"{self.path}: this change was not stored: {error}"))
@@ -257,6 +261,19 @@ class Writer:
             _resolve(work.result, result)
         self._start()
 
+    def _run(self, do: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `do` in the thread; raises RuntimeError if the thread cannot be started."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            outcome = _outcome(do)
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(_resolve, future, outcome)
+
+        self._thread.run(run)
+        return future
+
     def _open(self) -> None:
         try:
             self._store = self._open_store()
@@ -273,12 +290,15 @@ class Writer:
         return OutboxError(f"{self.path}: this change was not stored: the outbox was closing")
 
 
-def new_thread() -> Executor:
-    """Create the thread of a writer; tests replace this."""
-    return ThreadPoolExecutor(1, thread_name_prefix="leadsquared_async outbox")
+def _outcome(do: Callable[[], Any]) -> Any:
+    """What it returns or raises; an error without its frames, which would keep a statement open."""
+    try:
+        return do()
+    except BaseException as error:
+        return error.with_traceback(None)
 
 
-def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+def _resolve(future: asyncio.Future[Any] | Future[Any], result: Any) -> None:
     if future.done():
         return
     if isinstance(result, BaseException):

@@ -442,7 +442,7 @@ async def test_a_writer_without_a_thread_stores_nothing(
     async with Outbox(tmp_path / "leads.db") as outbox:
         assert outbox._writer is not None
         with monkeypatch.context() as patch:
-            patch.setattr(outbox._writer._thread, "submit", _refuse)
+            patch.setattr(outbox._writer._thread, "run", _refuse)
             with pytest.raises(OutboxError, match=r"this change was not stored.*new thread"):
                 await outbox.put(lead(1), key="a")
         assert (await outbox.put(lead(1), key="a")).is_new

@@ -316,5 +316,7 @@ def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) 
     # may still be at a commit, and SQLite crashes if the connection is closed meanwhile.
     assert forgotten._writer is not None
     assert forgotten._writer._store is not None
-    forgotten._writer._thread.shutdown()
-    forgotten._writer._store.connection.close()
+    is_closed = threading.Event()
+    forgotten._writer._thread.run(forgotten._writer._store.close)
+    forgotten._writer._thread.run(is_closed.set)
+    assert is_closed.wait(10.0)
