@@ -9,7 +9,6 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +45,9 @@ BUSY = 5_000
 AGAIN = 0.01
 """Seconds between retries of operations for which SQLite does not wait."""
 
-LONG_LOG = 16 * 1024**2
-"""Bytes of the write-ahead log from which a process that only puts empties it."""
+LONG_LOG, LONGEST_LOG = 4 * 1024**2, 16 * 1024**2
+"""Bytes of the write-ahead log from which a process that only puts starts it over, and from which it empties
+it. Writing over an old log takes half the time of making it longer."""
 
 T = TypeVar("T")
 
@@ -57,6 +57,13 @@ _ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB)
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 """The indexes are named because SQLite would otherwise scan a million other rows by state."""
+_PUT = (
+    "INSERT INTO items (key, digest, operation, lane, identity, identified, content, query, suffix, "
+    "reference, traceparent, put_at, changed_at, is_open, state, is_ready) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'pending', "
+    "NOT EXISTS (SELECT 1 FROM items WHERE identity = ? AND is_open AND (is_ready OR state = 'pending'))) "
+    "ON CONFLICT (key) DO NOTHING"
+)
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
@@ -73,10 +80,10 @@ class Store:
         self.log = log
         self._max_bytes = max_bytes
         self._only_puts = only_puts
-        self._has_room = True
+        self._has_room: bool | None = None
         self._has_warned = False
-        self._files = [str(path)]
-        self._identities = [identity_of(path)]
+        self._log_bytes, self._long_log = 0, LONG_LOG
+        main = identity_of(path)
         self.connection = sqlite3.connect(path, isolation_level=None)
         execute = self.connection.execute
         try:
@@ -96,19 +103,21 @@ class Store:
             _patiently(self._begin_log)
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA secure_delete = ON")
-            # Only the process with the delivery lock checkpoints, with TRUNCATE, which blocks other commits
-            # meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint and another connection's
-            # commit coincide (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to close also
-            # checkpoints, when no other connection exists.
+            # Only the process with the delivery lock checkpoints, with TRUNCATE or RESTART, which block other
+            # commits meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint and another
+            # connection's commit coincide (sqlite.org/wal.html, "The WAL-Reset Bug"). The last connection to
+            # close also checkpoints, when no other connection exists.
             execute("PRAGMA wal_autocheckpoint = 0")
             self.connection.create_function("kept_reason", 1, kept_reason, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
             self._salt = self._known_salt()
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
             # The log and its index exist from the first read until the last connection is closed.
-            for file in (Path(f"{path}-wal"), Path(f"{path}-shm")):
-                self._files.append(str(file))
-                self._identities.append(identity_of(file))
+            index, wal = (identity_of(Path(f"{path}{suffix}")) for suffix in ("-shm", "-wal"))
+            self._files = [  # the log comes last
+                (f"{path}{suffix}", *(identity or (0, 0)))
+                for suffix, identity in (("", main), ("-shm", index), ("-wal", wal))
+            ]
         except BaseException:
             self.connection.close()
             raise
@@ -137,33 +146,41 @@ class Store:
         if self.connection.in_transaction:  # left over from a failed rollback
             self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN IMMEDIATE")
-        self._has_room = self.size() < self._max_bytes
+        self._has_room = None
 
     def is_there(self) -> bool:
         """Whether the file and its log are still the ones that were opened."""
         try:
-            for file, identity in zip(self._files, self._identities, strict=True):
+            for file, device, inode in self._files:
                 found = os.lstat(file)  # runs at every commit, and Path is slow
-                if (found.st_dev, found.st_ino) != identity:
+                if found.st_ino != inode or found.st_dev != device:
                     return False
         except OSError:
             return False
+        self._log_bytes = found.st_size
         return True
 
     def after_commit(self) -> None:
-        """Empty a long write-ahead log, in a process that only puts."""
-        if self._only_puts:
-            with suppress(OSError):
-                if os.stat(self._files[1]).st_size > LONG_LOG:  # noqa: PTH116 - at every commit, and a Path is slow
-                    self.empty_free_log()
+        """Start a long write-ahead log over, in a process that only puts."""
+        size = self._log_bytes
+        if not self._only_puts or size <= self._long_log:
+            return
+        keeps_length = size <= LONGEST_LOG
+        if not self.empty_free_log(start_over=keeps_length):
+            self._long_log = size + LONG_LOG  # tried again when it is longer
+        else:
+            self._long_log = size if keeps_length else LONG_LOG
 
-    def empty_free_log(self) -> None:
-        """Empty the write-ahead log, unless a process with the lock delivers: that one empties it."""
+    def empty_free_log(self, *, start_over: bool = False) -> bool:
+        """Empty the write-ahead log, unless a process with the lock delivers: that one empties it.
+
+        Returns whether it did.
+        """
         try:
             lock = DeliveryLock(self.path)
             if lock.acquire():
                 try:
-                    self.checkpoint()
+                    return self.checkpoint(start_over=start_over)
                 finally:
                     lock.release()
         except (OutboxError, sqlite3.Error) as error:
@@ -171,6 +188,7 @@ class Store:
             if not self._has_warned:
                 self._has_warned = True
                 self.log.warning("outbox: the write-ahead log could not be emptied: %s", error)
+        return False
 
     def meta(self, name: str) -> Any:
         """A stored value of `meta`, or None."""
@@ -199,30 +217,28 @@ class Store:
         """
         identity = self._identity_of(submission)
         digest = None if key is None else self._digest_of(submission)
+        if self._has_room is None:  # once in a transaction
+            self._has_room = not self._is_full()
         if not self._has_room:
             return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
-            "INSERT INTO items (key, digest, operation, lane, identity, identified, is_open, is_ready, "
-            "state, content, query, suffix, reference, traceparent, put_at, changed_at) "
-            "VALUES (:key, :digest, :operation, :lane, :identity, :identified, 1, "
-            "NOT EXISTS (SELECT 1 FROM items WHERE identity = :identity AND is_open AND "
-            "(is_ready OR state = 'pending')), "
-            "'pending', :content, :query, :suffix, :reference, :traceparent, :now, :now) "
-            "ON CONFLICT (key) DO NOTHING",
-            {
-                "key": key,
-                "digest": digest,
-                "operation": submission.operation.name,
-                "lane": lane,
-                "identity": identity,
-                "identified": submission.identified,
-                "content": submission.content,
-                "query": json.dumps(submission.query) if submission.query else "[]",
-                "suffix": json.dumps(submission.suffix) if submission.suffix else "[]",
-                "reference": submission.reference,
-                "traceparent": traceparent,
-                "now": now,
-            },
+            _PUT,
+            (
+                key,
+                digest,
+                submission.operation.name,
+                lane,
+                identity,
+                submission.identified,
+                submission.content,
+                json.dumps(submission.query) if submission.query else "[]",
+                json.dumps(submission.suffix) if submission.suffix else "[]",
+                submission.reference,
+                traceparent,
+                now,
+                now,
+                identity,
+            ),
         )
         if not cursor.rowcount:
             return self._known(key, digest, submission.dropped)
@@ -269,11 +285,16 @@ class Store:
 
     def size(self) -> int:
         """Bytes of the file without its free pages."""
-        pages, free = (
-            int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count")
-        )
-        return (pages - free) * self._page
+        return (self._pages("page_count") - self._pages("freelist_count")) * self._page
+
+    def _is_full(self) -> bool:
+        is_near = (
+            self._pages("page_count") * self._page >= self._max_bytes
+        )  # counting free pages takes as long
+        return is_near and self.size() >= self._max_bytes
+
+    def _pages(self, name: str) -> int:
+        return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     def _known(
         self, key: str | None, digest: bytes | None, dropped: tuple[str, ...], *, full: bool = False
@@ -629,9 +650,13 @@ class Store:
         """A number that changes with each commit of another connection."""
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def checkpoint(self) -> bool:
-        """Copy the write-ahead log into the file and empty it; False if another connection reads."""
-        busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def checkpoint(self, *, start_over: bool = False) -> bool:
+        """Copy the write-ahead log into the file and empty it; False if another connection reads.
+
+        With `start_over` the log keeps its length, and the next commits overwrite it.
+        """
+        mode = "RESTART" if start_over else "TRUNCATE"
+        busy, _, _ = self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return not busy
 
 

@@ -71,7 +71,7 @@ class Writer:
         self._thread = FileThread()
         self._store: Store | None = None  # set and closed in the thread, even if the caller is cancelled
         self._queue: deque[_Work] = deque()
-        self._running: asyncio.Future[list[Any]] | None = None
+        self._running: asyncio.Future[None] | None = None
         self._is_starting = False
         self._is_closed = False
         self._is_broken_off = False
@@ -79,7 +79,9 @@ class Writer:
 
     async def open(self) -> None:
         """Open the file; raises OutboxError if that fails."""
-        await self._run(self._open)
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._run(self._open, partial(_resolve, opened))
+        await opened
 
     async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `do` in a transaction, and return once it is on disk.
@@ -211,7 +213,8 @@ class Writer:
         """Accept no more work, and close the file after the queued work."""
         if self._closed is None:
             self._is_closed = True
-            self._closed = self._run(self._close_store)
+            self._closed = asyncio.get_running_loop().create_future()
+            self._run(self._close_store, partial(_resolve, self._closed))
             self._thread.end()
         return self._closed
 
@@ -230,7 +233,7 @@ class Writer:
         # others.
         return future
 
-    def _start(self) -> asyncio.Future[list[Any]] | None:
+    def _start(self) -> asyncio.Future[None] | None:
         """If the thread is idle, give it the queued work, except that of cancelled callers."""
         self._is_starting = False
         if self._running is not None:
@@ -242,37 +245,39 @@ class Writer:
                 works.append(work)
         if not works:
             return None
+        running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        transact = partial(_transact, cast("Store", self._store), works)
+        self._running = running
         try:
-            self._running = self._run(partial(_transact, cast("Store", self._store), works))
+            self._run(transact, partial(self._finish, works, running))
         except RuntimeError as error:  # no thread can be started
-            for work in works:
-                _resolve(work.result, OutboxError(f"{self.path}: this change was not stored: {error}"))
-            return self._start()
-        self._running.add_done_callback(partial(self._finish, works))
+            why = f"{self.path}: this change was not stored: {error}"
+            self._finish(works, running, [OutboxError(why) for _ in works])
         return self._running
 
-    def _finish(self, works: list[_Work], running: asyncio.Future[list[Any]]) -> None:
+    def _finish(self, works: list[_Work], running: asyncio.Future[None], results: Any) -> None:
+        if isinstance(results, BaseException):
+            results = [_unclear(self.path, results) for _ in works]
         self._running = None
-        if (error := running.exception()) is None:
-            results = running.result()
-        else:
-            results = [_unclear(self.path, error) for _ in works]
+        running.set_result(None)
         for work, result in zip(works, results, strict=True):
             _resolve(work.result, result)
         self._start()
 
-    def _run(self, do: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `do` in the thread; raises RuntimeError if the thread cannot be started."""
+    def _run(self, do: Callable[[], object], then: Callable[[Any], None]) -> None:
+        """Run `do` in the thread and `then` in the loop, with what `do` returned or raised.
+
+        Raises:
+            RuntimeError: the thread cannot be started.
+        """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
 
         def run() -> None:
             outcome = _outcome(do)
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(_resolve, future, outcome)
+                loop.call_soon_threadsafe(then, outcome)
 
         self._thread.run(run)
-        return future
 
     def _open(self) -> None:
         try:
@@ -308,15 +313,13 @@ def _resolve(future: asyncio.Future[Any] | Future[Any], result: Any) -> None:
 
 
 def _transact(store: Store, works: list[_Work]) -> list[Any]:
-    """The result or error of each piece of work."""
+    """The result or error of each piece of work; what only reads sees what was written."""
     writers = [work for work in works if work.writes]
-    results = dict(zip(map(id, writers), _commit(store, writers), strict=True))
-    for work in works:
-        if not work.writes:
-            results[id(work)] = _attempt(store, work)
+    stored = iter(_commit(store, writers))
+    results = [next(stored) if work.writes else _attempt(store, work) for work in works]
     if writers:
         store.after_commit()
-    return [results[id(work)] for work in works]
+    return results
 
 
 def _commit(store: Store, works: list[_Work]) -> list[Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     system = System(counted)
     for module in (store, files, outbox_module):
         monkeypatch.setattr(module, "os", system)
-    monkeypatch.setattr(store, "LONG_LOG", 0)  # the log is emptied after each put
+    for name in ("LONG_LOG", "LONGEST_LOG"):  # the log is emptied after each put
+        monkeypatch.setattr(store, name, 0)
     return counted
 
 
@@ -495,20 +497,28 @@ async def test_a_file_that_is_gone_takes_no_lead(tmp_path: Path) -> None:
 async def test_the_log_is_bounded_where_nobody_delivers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that only puts empties the write-ahead log, if nobody else uses it."""
+    """A process that only puts writes over a long log, and empties a very long one, if nobody delivers."""
     monkeypatch.setattr(store, "LONG_LOG", 200_000)
+    monkeypatch.setattr(store, "LONGEST_LOG", 400_000)
     path = tmp_path / "leads.db"
+    sizes: list[int] = []
     async with Outbox(path) as outbox:
         for number in range(200):
             await outbox.put(lead(number))
-            assert Path(f"{path}-wal").stat().st_size < 300_000
+            sizes.append(Path(f"{path}-wal").stat().st_size)
+        assert len(await items(outbox)) == 200
+    assert max(sizes) < 500_000
+    assert sizes.count(0) in range(1, 10)
+    unchanged = sum(size == before for before, size in pairwise(sizes))
+    assert unchanged > 100
 
 
 async def test_only_the_process_that_has_the_lock_empties_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other processes empty the log only when the last of them closes."""
-    monkeypatch.setattr(store, "LONG_LOG", 0)
+    for name in ("LONG_LOG", "LONGEST_LOG"):
+        monkeypatch.setattr(store, name, 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")
     delivering = DeliveryLock(path)
