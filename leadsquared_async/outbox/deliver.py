@@ -15,7 +15,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_MOST, OPERATIONS
 from leadsquared_async.outbox.recovery import recover
 from leadsquared_async.outbox.row_calls import RowCalls
-from leadsquared_async.outbox.rows import BEFORE_ALL, BULK, FILES, FORMS, Row
+from leadsquared_async.outbox.rows import BULK, FILES, FORMS, Row
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
@@ -146,37 +146,41 @@ class Deliverer:
             return
         for operation, hold in self._holds.to_probe():
             await self._claim_probe(operation, hold)
-        waiting_to_retry = self._calls.waiting_to_retry()
-        if free := [operation for operation in OPERATIONS if not self._holds.holds(operation)]:
-            await self._claim_fresh(free, waiting_to_retry)
-            for lane in (FORMS, FILES):
-                for row in await self._next(free, lane, self._room, waiting_to_retry):
-                    is_fresh = lane == FORMS and row.id > self._seen
-                    self._start([row], Lane.INTERACTIVE if is_fresh else Lane.BATCH)
-        if self._waiting_bulk is None and self._holds.sending(BULK).reason is None:
-            rows: list[Row] = []
-            for lane in (FORMS, FILES):
-                rows += await self._next([BULK], lane, BULK_MOST - len(rows), waiting_to_retry)
-            self._start(self._together(rows))
+        free = [operation for operation in OPERATIONS if not self._holds.holds(operation)]
+        takes_bulk = self._waiting_bulk is None and self._holds.sending(BULK).reason is None
+        if not free and not takes_bulk:
+            return
+        skipped, seen = {*self._calls.under_way(), *self._calls.waiting_to_retry()}, self._seen
+        fresh_room, room = FRESH_AT_ONCE - len(self._fresh), self._room
+
+        def choose(store: Store) -> tuple[list[Row], int, list[Row], list[Row], list[Row]]:
+            # The last id is read first: rows put in between count as new the next time.
+            last = store.last_id()
+            fresh = store.next_rows(FORMS, fresh_room, skipped, seen, free)
+            seen_now = seen if fresh_room <= 0 else last if len(fresh) < fresh_room else fresh[-1].id
+            older = {*skipped, *(row.id for row in fresh)}
+            forms = store.next_rows(FORMS, room, older, operations=free)
+            files = store.next_rows(FILES, room - len(forms), older, operations=free)
+            together = list[Row]()
+            for lane in (FORMS, FILES) if takes_bulk else ():
+                together += store.next_rows(lane, BULK_MOST - len(together), skipped, operations=[BULK])
+            return fresh, seen_now, forms, files, together
+
+        fresh, self._seen, forms, files, together = await self._writer.read(choose)
+        for row in fresh:
+            if (call := self._start([row], Lane.INTERACTIVE)) is not None:
+                self._fresh.add(call)
+                call.add_done_callback(self._fresh.discard)
+        for row in forms:
+            self._start([row], Lane.INTERACTIVE if row.id > self._seen else Lane.BATCH)
+        for row in files:
+            self._start([row])
+        self._start(self._together(together))
 
     @property
     def _room(self) -> int:
         alone = sum(rows[0].operation != BULK for rows in self._calls.calls.values())
         return AT_ONCE - (alone - len(self._fresh))
-
-    async def _claim_fresh(self, operations: Sequence[str], waiting_to_retry: Iterable[int]) -> None:
-        """Send the forms put since the last check."""
-        room = FRESH_AT_ONCE - len(self._fresh)
-        if room <= 0:
-            return
-        # Read before claiming: rows put in between count as new the next time.
-        last = await self._writer.read(Store.last_id)
-        fresh = await self._next(operations, FORMS, room, waiting_to_retry, after=self._seen)
-        self._seen = last if len(fresh) < room else fresh[-1].id
-        for row in fresh:
-            if (call := self._start([row], Lane.INTERACTIVE)) is not None:
-                self._fresh.add(call)
-                call.add_done_callback(self._fresh.discard)
 
     async def _claim_probe(self, operation: str | None, hold: Hold) -> None:
         """Probe one row, preferably one that has not failed; while few have failed, the probe need not wait.
@@ -191,7 +195,7 @@ class Deliverer:
         operations = self._holds.in_turn() if operation is None else [operation]
         for without in (self._calls.failures, ()) if is_due else (self._calls.failures,):
             for name, lane in product(operations, (FORMS, FILES)):
-                if rows := await self._next([name], lane, 1, without):
+                if rows := await self._next(name, lane, without):
                     if operation is None:
                         self._holds.probe(name, rows[0].id)
                     hold.probe = rows[0].id
@@ -200,18 +204,9 @@ class Deliverer:
         if is_due:
             hold.release()
 
-    async def _next(
-        self,
-        operations: Sequence[str],
-        lane: int,
-        most: int,
-        without: Iterable[int],
-        after: float = BEFORE_ALL,
-    ) -> list[Row]:
-        if most <= 0:
-            return []
+    async def _next(self, operation: str, lane: int, without: Iterable[int]) -> list[Row]:
         skipped = {*self._calls.under_way(), *without}
-        return await self._writer.read(Store.next_rows, lane, most, skipped, after, operations)
+        return await self._writer.read(Store.next_rows, lane, 1, skipped, operations=[operation])
 
     def _together(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that may share a call: half as many after each failure of one of them."""

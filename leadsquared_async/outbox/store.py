@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,10 +51,14 @@ it. Writing over an old log takes half the time of making it longer."""
 
 T = TypeVar("T")
 
-_ERASED = "content = NULL, suffix = '[]', query = kept_query(CAST(query AS BLOB))"
+_ERASED = (
+    "content = NULL, suffix = '[]', "
+    "query = CASE query WHEN '[]' THEN query ELSE kept_query(CAST(query AS BLOB)) END"
+)
 """Erases all personal data: the values, and the ids in the path and the query."""
 
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
+_NEXT = "operation = ? AND lane = ? AND id > ? ORDER BY id LIMIT ?"
 _FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 """The indexes are named because SQLite would otherwise scan a million other rows by state."""
 _PUT = (
@@ -340,22 +344,19 @@ class Store:
     ) -> list[Row]:
         """The oldest sendable rows of these operations with ids above `after`, except some."""
         skipped = set(without)
-        found: list[int] = []
-        for operation in operations:
-            rows = self.connection.execute(
-                f"SELECT id FROM items {_TO_SEND} "  # noqa: S608
-                "AND operation = ? AND lane = ? AND id > ? ORDER BY id LIMIT ?",
-                (operation, lane, after, most + len(skipped)),
-            )
-            found += [row for (row,) in rows if row not in skipped]
-        return self._with_ids(sorted(found)[:most])
+        wanted = [(operation, lane, after, most + len(skipped)) for operation in operations]
+        if most <= 0 or not wanted:
+            return []
+        each = f"SELECT * FROM (SELECT id FROM items {_TO_SEND} AND {_NEXT})"  # noqa: S608
+        rows = self.connection.execute(" UNION ALL ".join([each] * len(wanted)), [*chain(*wanted)])
+        return self._with_ids(sorted(row for (row,) in rows if row not in skipped)[:most])
 
     def in_state(self, state: ItemState, most: int, after: float = BEFORE_ALL) -> list[Row]:
         """Rows of one state that are not final, with ids above `after`, oldest first."""
         return self._rows("state = ? AND is_open AND id > ? ORDER BY id LIMIT ?", state, after, most)
 
     def _with_ids(self, ids: Collection[int]) -> list[Row]:
-        return self._rows(f"id IN ({_places(ids)}) ORDER BY id", *ids)
+        return self._rows(f"id IN ({_places(ids)}) ORDER BY id", *ids) if ids else []
 
     def _rows(self, where: str, *values: object) -> list[Row]:
         rows = self.connection.execute(f"SELECT {CLAIMED} FROM items WHERE {where}", values)  # noqa: S608
