@@ -118,7 +118,7 @@ class Store:
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
             # The log and its index exist from the first read until the last connection is closed.
             index, wal = (identity_of(Path(f"{path}{suffix}")) for suffix in ("-shm", "-wal"))
-            self._files = [  # the log comes last
+            self._files = [
                 (f"{path}{suffix}", *(identity or (0, 0)))
                 for suffix, identity in (("", main), ("-shm", index), ("-wal", wal))
             ]
@@ -159,9 +159,9 @@ class Store:
                 found = os.lstat(file)  # runs at every commit, and Path is slow
                 if found.st_ino != inode or found.st_dev != device:
                     return False
+                self._log_bytes = found.st_size  # the log comes last
         except OSError:
             return False
-        self._log_bytes = found.st_size
         return True
 
     def after_commit(self) -> None:
