@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from leadsquared_async.client import GRACE as CLIENTS
+from leadsquared_async.outbox.connection import BUSY
 from leadsquared_async.outbox.outbox import GRACE as OUTBOXES
-from leadsquared_async.outbox.store import BUSY
 from leadsquared_async.sandbox import Sandbox
 from tests.examples.programs import EXAMPLES, PLANTED, Program, browser, numbers, running, until
 

@@ -20,10 +20,11 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.errors import Delivery
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox import files, store, writer
+from leadsquared_async.outbox import connection, files, writer
 from leadsquared_async.outbox import outbox as outbox_module
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
+from leadsquared_async.outbox.store import Store
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
 from tests.outbox.machine import items, lead, run_sql
@@ -92,10 +93,10 @@ class System:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     counted = Steps()
     system = System(counted)
-    for module in (store, files, outbox_module):
+    for module in (connection, files, outbox_module):
         monkeypatch.setattr(module, "os", system)
     for name in ("LONG_LOG", "LONGEST_LOG"):  # the log is emptied after each put
-        monkeypatch.setattr(store, name, 0)
+        monkeypatch.setattr(connection, name, 0)
     return counted
 
 
@@ -263,16 +264,16 @@ async def test_what_is_done_in_pieces_says_what_was_done_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk reports how many leads are stored and how many rows are erased."""
-    begin, left = store.Store.begin, 0
+    begin, left = Store.begin, 0
 
-    def begin_if_room(self: store.Store) -> None:
+    def begin_if_room(self: Store) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise _full()
         begin(self)
 
-    monkeypatch.setattr(store.Store, "begin", begin_if_room)
+    monkeypatch.setattr(Store, "begin", begin_if_room)
     async with Outbox(tmp_path / "leads.db") as outbox:
         rows = [capture_lead({"Phone": "1"}).with_key(str(number)) for number in range(1200)]
         left = 2
@@ -409,7 +410,7 @@ async def test_a_commit_that_waits_for_another_program_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is stored, the error names the reason, and closing is not delayed."""
-    monkeypatch.setattr(store, "BUSY", 100)
+    monkeypatch.setattr(connection, "BUSY", 100)
     async with Outbox(tmp_path / "leads.db") as outbox:
         other = sqlite3.connect(outbox.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -498,8 +499,8 @@ async def test_the_log_is_bounded_where_nobody_delivers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that only puts writes over a long log, and empties a very long one, if nobody delivers."""
-    monkeypatch.setattr(store, "LONG_LOG", 200_000)
-    monkeypatch.setattr(store, "LONGEST_LOG", 400_000)
+    monkeypatch.setattr(connection, "LONG_LOG", 200_000)
+    monkeypatch.setattr(connection, "LONGEST_LOG", 400_000)
     path = tmp_path / "leads.db"
     sizes: list[int] = []
     async with Outbox(path) as outbox:
@@ -518,7 +519,7 @@ async def test_only_the_process_that_has_the_lock_empties_the_log(
 ) -> None:
     """The other processes empty the log only when the last of them closes."""
     for name in ("LONG_LOG", "LONGEST_LOG"):
-        monkeypatch.setattr(store, name, 0)
+        monkeypatch.setattr(connection, name, 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")
     delivering = DeliveryLock(path)

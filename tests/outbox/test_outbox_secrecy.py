@@ -14,7 +14,7 @@ import pytest
 
 from leadsquared_async import InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull, RateLimit, RetryPolicy
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.outbox import OutboxItem, row_calls, store
+from leadsquared_async.outbox import OutboxItem, connection, row_calls
 from leadsquared_async.outbox.rows import Row, row_of
 from leadsquared_async.sandbox import FAULTS, Faults, Sandbox
 from leadsquared_async.submissions import capture_lead
@@ -138,7 +138,7 @@ async def test_an_error_of_the_disk_shows_no_lead(
     fail: Callable[[Outbox], Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Errors of a locked, full or damaged file show no value."""
-    monkeypatch.setattr(store, "BUSY", 20)
+    monkeypatch.setattr(connection, "BUSY", 20)
     async with watching() as watch:
         async with Outbox(tmp_path / "held.db") as outbox:
             await outbox.put(PERSON)
