@@ -165,11 +165,12 @@ class Connection:
         """Bytes of the file without its free pages."""
         return (self._pages("page_count") - self._pages("freelist_count")) * self._page
 
-    def _is_full(self) -> bool:
-        is_near = (
-            self._pages("page_count") * self._page >= self._max_bytes
-        )  # counting free pages takes as long
-        return is_near and self.size() >= self._max_bytes
+    def has_room(self) -> bool:
+        """Whether the file is below `max_bytes`; read once in a transaction."""
+        if self._has_room is None:
+            bytes_with_free_pages = self._pages("page_count") * self._page
+            self._has_room = bytes_with_free_pages < self._max_bytes or self.size() < self._max_bytes
+        return self._has_room
 
     def _pages(self, name: str) -> int:
         return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -58,9 +58,7 @@ class RowStates(Connection):
         """
         identity = self._identity_of(submission)
         digest = None if key is None else self._digest_of(submission)
-        if self._has_room is None:  # once in a transaction
-            self._has_room = not self._is_full()
-        if not self._has_room:
+        if not self.has_room():
             return self._known(key, digest, submission.dropped, full=True)
         cursor = self.connection.execute(
             _PUT,
