@@ -70,7 +70,7 @@ class World:
         await asyncio.gather(*self.calls, return_exceptions=True)
         assert_clients_are_closed(self.clients)
         for outbox in self.outboxes:
-            assert outbox._state
+            assert outbox._lifecycle.state
         assert self.closed_sources == self.opened_sources
         assert_files_are_free(self.folder, "leads.db")
 

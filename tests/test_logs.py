@@ -124,7 +124,7 @@ def test_every_record_about_an_outbox_names_its_client(
             await asyncio.sleep(120.0)
             machine.books.faults = Faults()
             await outbox.drained()
-            writer = outbox._opened()
+            writer = outbox._lifecycle.opened()
 
             def broken(*_: object) -> None:
                 raise TypeError

@@ -263,5 +263,5 @@ async def test_an_outbox_without_a_client_logs_its_events(
 ) -> None:
     """It has no callback."""
     async with Outbox(tmp_path / "leads.db") as outbox:
-        outbox._opened().block("written", outbox._opened()._too_late())
+        outbox._lifecycle.opened().block("written", outbox._lifecycle.opened()._too_late())
     assert [vars(record).get("event") for record in caplog.records] == ["store_lost"]

@@ -2,9 +2,7 @@
 
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of
-from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
-from leadsquared_async.outbox.outbox import (
-    Outbox,
+from leadsquared_async.outbox.for_commands import (
     delivering,
     is_locked_out,
     note_of,
@@ -14,6 +12,8 @@ from leadsquared_async.outbox.outbox import (
     states_of,
     why_stopped,
 )
+from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
+from leadsquared_async.outbox.outbox import Outbox
 from leadsquared_async.outbox.rows import UnreadableRowError
 
 __all__ = [

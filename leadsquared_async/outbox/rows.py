@@ -17,12 +17,14 @@ from leadsquared_async.outbox.items import OutboxItem
 from leadsquared_async.submissions import Submission
 
 __all__ = [
+    "AT_ONCE",
     "BEFORE_ALL",
     "BULK",
     "CLAIMED",
     "COLUMNS",
     "FILES",
     "FORMS",
+    "WITHOUT_VALUES",
     "Row",
     "UnreadableRowError",
     "item_of",
@@ -37,6 +39,8 @@ __all__ = [
 BULK = BULK_CREATE_OR_UPDATE.name
 BEFORE_ALL = -math.inf
 """Below every id: another program may have written negative ones."""
+AT_ONCE = 500
+"""Rows read or written at a time."""
 FORMS, FILES = range(2)
 """The lanes of `put` and of `put_many`."""
 COLUMNS = (

@@ -137,7 +137,7 @@ class World:
         """Nothing that belongs to the loop is left when the command's coroutine has ended."""
         assert_clients_are_closed(self._clients)
         assert all(client.is_closed for client in self._asking)
-        assert all(outbox._state for outbox in self._outboxes)
+        assert all(outbox._lifecycle.state for outbox in self._outboxes)
         for connection in self._connections:
             with pytest.raises(sqlite3.ProgrammingError, match="closed"):
                 connection.total_changes  # noqa: B018 - fails on a closed one

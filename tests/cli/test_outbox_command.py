@@ -333,8 +333,8 @@ async def test_a_requeued_row_keeps_its_update_behavior(tmp_path: Path) -> None:
         path = await rejected_outbox(sandbox, tmp_path)
         await run("outbox", "requeue", path, "--drop", "mx_Foo")
         async with Outbox(path) as outbox:
-            assert outbox._writer is not None
-            pending = await outbox._writer.read(lambda store: store.in_state(ItemState.PENDING, 10))
+            assert outbox._lifecycle.writer is not None
+            pending = await outbox._lifecycle.writer.read(lambda store: store.in_state(ItemState.PENDING, 10))
         assert [json.loads(row.query) for row in pending] == [[["LeadUpdateBehavior", "DoNotUpdate"]]] * 2
 
 

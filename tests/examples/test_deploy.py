@@ -18,7 +18,7 @@ import yaml
 
 from leadsquared_async.client import GRACE as CLIENTS
 from leadsquared_async.outbox.connection import BUSY
-from leadsquared_async.outbox.outbox import GRACE as OUTBOXES
+from leadsquared_async.outbox.lifecycle import GRACE as OUTBOXES
 from leadsquared_async.sandbox import Sandbox
 from tests.examples.programs import EXAMPLES, PLANTED, Program, browser, numbers, running, until
 

@@ -12,7 +12,7 @@ import pytest
 from leadsquared_async import Outbox, RateLimit
 from leadsquared_async.client import GRACE as CLIENTS
 from leadsquared_async.outbox.connection import BUSY
-from leadsquared_async.outbox.outbox import GRACE as OUTBOXES
+from leadsquared_async.outbox.lifecycle import GRACE as OUTBOXES
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.examples.programs import DOWN, EXAMPLES, FAST, PLANTED, browser, numbers, running
 

@@ -137,8 +137,8 @@ class Machine:
         if mine:
             await asyncio.wait(mine)
         client._session._state = _State.CLOSED
-        assert outbox._writer is not None
-        await outbox._writer.aclose()
+        assert outbox._lifecycle.writer is not None
+        await outbox._lifecycle.writer.aclose()
 
 
 def play(

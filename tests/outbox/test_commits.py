@@ -20,8 +20,7 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.errors import Delivery
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox import connection, files, writer
-from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox import connection, files, lifecycle, writer
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.outbox.store import Store
@@ -93,7 +92,7 @@ class System:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     counted = Steps()
     system = System(counted)
-    for module in (connection, files, outbox_module):
+    for module in (connection, files, lifecycle):
         monkeypatch.setattr(module, "os", system)
     for name in ("LONG_LOG", "LONGEST_LOG"):  # the log is emptied after each put
         monkeypatch.setattr(connection, name, 0)
@@ -102,9 +101,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 def watched(outbox: Outbox, steps: Steps) -> Outbox:
     """Let the statements of an open outbox be steps."""
-    assert outbox._writer is not None
-    assert outbox._writer._store is not None
-    outbox._writer._store.connection = Connection(outbox._writer._store.connection, steps)  # type: ignore[assignment]
+    assert outbox._lifecycle.writer is not None
+    assert outbox._lifecycle.writer._store is not None
+    outbox._lifecycle.writer._store.connection = Connection(outbox._lifecycle.writer._store.connection, steps)  # type: ignore[assignment]
     return outbox
 
 
@@ -215,8 +214,8 @@ FAULTS: dict[str, Callable[[], Exception]] = {
 async def _settle(outbox: Outbox) -> None:
     """Until what is done after an answer is done."""
     await asyncio.sleep(0)
-    assert outbox._writer is not None
-    await outbox._writer.read(lambda _: None)
+    assert outbox._lifecycle.writer is not None
+    await outbox._lifecycle.writer.read(lambda _: None)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -343,8 +342,8 @@ async def test_a_put_that_is_cancelled_at_any_step_can_be_repeated_under_its_key
 async def test_a_put_that_is_cancelled_before_its_turn_is_not_stored(tmp_path: Path) -> None:
     """A put that waits for another commit is dropped when its caller is cancelled."""
     async with Outbox(tmp_path / "leads.db") as outbox:
-        assert outbox._writer is not None
-        blocking = asyncio.create_task(outbox._writer.read(lambda _: time.sleep(0.1)))
+        assert outbox._lifecycle.writer is not None
+        blocking = asyncio.create_task(outbox._lifecycle.writer.read(lambda _: time.sleep(0.1)))
         await asyncio.sleep(0.02)
         tasks = [asyncio.create_task(outbox.put(lead(n), key=str(n))) for n in range(10)]
         await asyncio.sleep(0)
@@ -443,9 +442,9 @@ async def test_a_writer_without_a_thread_stores_nothing(
 ) -> None:
     """The put raises if no thread can be started, and the next one succeeds."""
     async with Outbox(tmp_path / "leads.db") as outbox:
-        assert outbox._writer is not None
+        assert outbox._lifecycle.writer is not None
         with monkeypatch.context() as patch:
-            patch.setattr(outbox._writer._thread, "run", _refuse)
+            patch.setattr(outbox._lifecycle.writer._thread, "run", _refuse)
             with pytest.raises(OutboxError, match=r"this change was not stored.*new thread"):
                 await outbox.put(lead(1), key="a")
         assert (await outbox.put(lead(1), key="a")).is_new

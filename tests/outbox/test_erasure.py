@@ -362,7 +362,7 @@ async def test_of_words_that_may_name_a_person_only_the_exceptions_name_is_kept(
     async with Outbox(machine.path) as outbox:
         first = await outbox.put(PERSON)
         second = await outbox.put(lead(1))
-        writer = outbox._writer
+        writer = outbox._lifecycle.writer
         assert writer is not None
 
         def refuse(store: Store) -> None:

@@ -60,8 +60,8 @@ async def test_a_connection_refuses_another_thread(tmp_path: Path) -> None:
     """Closing it under a running statement would crash Python; instead this raises."""
     async with Outbox(tmp_path / "leads.db") as outbox:
         await outbox.put(lead(1))
-        assert outbox._writer is not None
-        store = outbox._writer._store
+        assert outbox._lifecycle.writer is not None
+        store = outbox._lifecycle.writer._store
         assert store is not None
         for use in (store.close, store.counts):
             with pytest.raises(sqlite3.ProgrammingError, match="thread"):
@@ -76,14 +76,14 @@ async def test_a_connection_that_is_being_closed_is_not_interrupted(
     monkeypatch.setattr(writer_module, "LAST_WAIT", 0.0)
     outbox = Outbox(tmp_path / "leads.db")
     await outbox.open()
-    assert outbox._writer is not None
-    assert outbox._writer._store is not None
-    connection = outbox._writer._store.connection
+    assert outbox._lifecycle.writer is not None
+    assert outbox._lifecycle.writer._store is not None
+    connection = outbox._lifecycle.writer._store.connection
     calls: list[bool] = []
 
     class Watched:
         def interrupt(self) -> None:
-            calls.append(outbox._writer is not None and outbox._writer._closed is None)
+            calls.append(outbox._lifecycle.writer is not None and outbox._lifecycle.writer._closed is None)
 
         def __getattr__(self, name: str) -> object:
             return getattr(connection, name)
@@ -93,16 +93,16 @@ async def test_a_connection_that_is_being_closed_is_not_interrupted(
         is_free.wait(10.0)
 
     loop, is_running, is_free = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    outbox._writer._store.connection = Watched()  # type: ignore[assignment]
-    waiting = asyncio.create_task(outbox._writer.read(wait))
+    outbox._lifecycle.writer._store.connection = Watched()  # type: ignore[assignment]
+    waiting = asyncio.create_task(outbox._lifecycle.writer.read(wait))
     await is_running.wait()
-    outbox._writer.break_off()
-    await outbox._writer.aclose(0.0)
-    outbox._writer.break_off()
+    outbox._lifecycle.writer.break_off()
+    await outbox._lifecycle.writer.aclose(0.0)
+    outbox._lifecycle.writer.break_off()
     assert calls
     assert all(calls)
     is_free.set()
     await waiting
-    assert outbox._writer._closed is not None
+    assert outbox._lifecycle.writer._closed is not None
     async with asyncio.timeout(10.0):
-        await outbox._writer._closed
+        await outbox._lifecycle.writer._closed

@@ -21,8 +21,7 @@ from leadsquared_async import (
     RateLimit,
     RetryPolicy,
 )
-from leadsquared_async.outbox import ItemState, OutboxItem
-from leadsquared_async.outbox import outbox as outbox_module
+from leadsquared_async.outbox import ItemState, OutboxItem, lifecycle
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.sandbox import Faults
@@ -42,7 +41,7 @@ async def test_closing_interrupts_what_does_not_end(
     delivers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endless statement is rolled back after the grace, its callers get an error, and the lock is free."""
-    monkeypatch.setattr(outbox_module, "LAST_WAIT", 0.1)
+    monkeypatch.setattr(lifecycle, "LAST_WAIT", 0.1)
     path = tmp_path / "leads.db"
     lsq = LeadSquared(**KEYS, host="http://127.0.0.1:9")
     await lsq.__aenter__()

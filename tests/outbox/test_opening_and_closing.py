@@ -64,7 +64,7 @@ async def test_closing_waits_for_what_is_under_way_and_takes_nothing_more(tmp_pa
         await outbox.put_many({"Phone": f"{number % 2}"} for number in range(4000))
         forgetting = asyncio.create_task(outbox.forget(Phone="1"))
         await asyncio.sleep(0)
-        writer = outbox._writer
+        writer = outbox._lifecycle.writer
     assert await forgetting == 2000
     assert writer is not None
     with pytest.raises(ClientClosed, match="closed meanwhile"):
@@ -314,9 +314,9 @@ def test_a_loop_that_ends_under_an_open_outbox_leaves_no_thread(tmp_path: Path) 
     assert asyncio.run(look()) in {1, 2}
     # Python 3.13 warns of a connection that nobody closed, in whichever test its garbage is found. Its thread
     # may still be at a commit, and SQLite crashes if the connection is closed meanwhile.
-    assert forgotten._writer is not None
-    assert forgotten._writer._store is not None
+    assert forgotten._lifecycle.writer is not None
+    assert forgotten._lifecycle.writer._store is not None
     is_closed = threading.Event()
-    forgotten._writer._thread.run(forgotten._writer._store.close)
-    forgotten._writer._thread.run(is_closed.set)
+    forgotten._lifecycle.writer._thread.run(forgotten._lifecycle.writer._store.close)
+    forgotten._lifecycle.writer._thread.run(is_closed.set)
     assert is_closed.wait(10.0)

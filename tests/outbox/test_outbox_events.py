@@ -82,8 +82,8 @@ async def deleted_lock(machine: Machine, outbox: Outbox) -> None:
 
 
 async def closed_client(machine: Machine, outbox: Outbox) -> None:
-    assert outbox._client is not None
-    await outbox._client.aclose()
+    assert outbox._lifecycle._client is not None
+    await outbox._lifecycle._client.aclose()
     await outbox.put(SUBMISSION)
     await asyncio.sleep(5.0)
 

@@ -100,8 +100,10 @@ async def test_a_disk_that_does_not_answer_delays_no_collection_for_long(
     ):
         await outbox.put({"Phone": "+91-9988776655"})
         await outbox.drained()
-        assert isinstance(outbox._writer, Writer)
-        outbox._writer._thread.run(lambda: asyncio.run_coroutine_threadsafe(is_free.wait(), loop).result())
+        assert isinstance(outbox._lifecycle.writer, Writer)
+        outbox._lifecycle.writer._thread.run(
+            lambda: asyncio.run_coroutine_threadsafe(is_free.wait(), loop).result()
+        )
         with monkeypatch.context() as patch:
             patch.setattr("leadsquared_async.outbox.writer.LONGEST_READ", 0.01)
             assert await asyncio.to_thread(collected.points, ITEMS) == {}

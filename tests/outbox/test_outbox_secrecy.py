@@ -149,8 +149,8 @@ async def test_an_error_of_the_disk_shows_no_lead(
         assert_nothing_secret(shown(held))
         async with Outbox(tmp_path / "broken.db") as outbox:
             await outbox.put(PERSON)
-            assert outbox._writer is not None
-            await outbox._writer.write(lambda store: store.connection.execute("DROP TABLE items"))
+            assert outbox._lifecycle.writer is not None
+            await outbox._lifecycle.writer.write(lambda store: store.connection.execute("DROP TABLE items"))
             broken = await failure(fail(outbox))
         assert isinstance(broken, OutboxError)
         assert_nothing_secret(shown(broken))

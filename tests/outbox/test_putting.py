@@ -234,12 +234,14 @@ async def test_there_are_six_states_and_no_other(state: Any, outbox: Outbox) -> 
 async def test_a_disk_that_is_full_refuses_the_put_and_takes_the_next_one_again(outbox: Outbox) -> None:
     """A failed put stores nothing, and its key is free."""
     await outbox.put(LEAD, key="first")
-    assert outbox._writer is not None
-    await outbox._writer.read(lambda store: store.connection.execute("PRAGMA max_page_count = 1").fetchone())
+    assert outbox._lifecycle.writer is not None
+    await outbox._lifecycle.writer.read(
+        lambda store: store.connection.execute("PRAGMA max_page_count = 1").fetchone()
+    )
     with pytest.raises(OutboxError, match="free disk space"):
         await _put_each(outbox, 300)
     known = rows_of(outbox.path)
-    await outbox._writer.read(
+    await outbox._lifecycle.writer.read(
         lambda store: store.connection.execute("PRAGMA max_page_count = 1000000").fetchone()
     )
     assert known < 301
