@@ -145,12 +145,7 @@ class Settler:
     def _tell_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
         self._events.emit(
             DeadLetter(
-                owner="outbox",
-                item=row.id,
-                state=state.value,
-                operation=operation_shown(row.operation),
-                reference=row.reference,
-                request_id=_shown(row.request_id),
+                **_about(row, state, row.request_id),
                 delivery=error.delivery,
                 kind=kind_of_error(error),
                 reason=error.summary,
@@ -178,16 +173,7 @@ class Settler:
         await self._writer.persist(finish)
         self.changed.set()
         if was_there and state in DELIVERED and self._events.wants(logging.DEBUG):
-            self._events.emit(
-                Delivered(
-                    owner="outbox",
-                    item=row.id,
-                    state=state.value,
-                    operation=operation_shown(row.operation),
-                    reference=row.reference,
-                    request_id=facts.get("request_id", _shown(row.request_id)),
-                )
-            )
+            self._events.emit(Delivered(**_about(row, state, facts.get("request_id", row.request_id))))
         if item is not None:
             self._begin(self._call_back(item))
         return bool(was_there)
@@ -259,6 +245,14 @@ class Settler:
             await self._writer.persist(Store.called_back, item.id)
 
 
-def _shown(request_id: str | None) -> str | None:
-    """A stored RequestID, unless the column is damaged."""
-    return request_id if (request_id or "").isprintable() else None
+def _about(row: Row, state: ItemState, request_id: str | None) -> dict[str, Any]:
+    """What every event about a final row says."""
+    return {
+        "owner": "outbox",
+        "item": row.id,
+        "state": state.value,
+        "operation": operation_shown(row.operation),
+        "reference": row.reference,
+        # A stored RequestID, unless the column is damaged.
+        "request_id": request_id if (request_id or "").isprintable() else None,
+    }
