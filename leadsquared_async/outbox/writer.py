@@ -12,21 +12,21 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 import anyio
 
-from leadsquared_async.errors import ClientClosed, Delivery, LeadSquaredError, OutboxError
+from leadsquared_async.errors import ClientClosed, LeadSquaredError, OutboxError
 from leadsquared_async.events import StoreBack, StoreLost
-from leadsquared_async.http.redaction import traceback_without_values
-from leadsquared_async.logs import ClientEvents, ClientLog
+from leadsquared_async.logs import ClientEvents
+from leadsquared_async.outbox.file_errors import file_error, unclear
 from leadsquared_async.outbox.file_thread import FileThread
 from leadsquared_async.outbox.store import Store
+from leadsquared_async.outbox.transactions import Work, transact
 
-__all__ = ["Writer", "file_error"]
+__all__ = ["Writer"]
 
 MOST_IN_A_COMMIT = 1000
 INTERRUPT_EVERY = 0.05
@@ -35,7 +35,6 @@ GRACE = 1.0
 STORE = "outbox file"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between retries of a failed write."""
-LONGEST_REASON = 200
 LAST_WAIT = 10.0
 """Seconds to wait for an interrupted statement to end; it may be waiting for another process's commit."""
 
@@ -44,13 +43,6 @@ LONGEST_READ = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(slots=True, eq=False, repr=False)  # asyncio's debug log shows the arguments of callbacks
-class _Work:
-    do: Callable[[Store], Any]
-    writes: bool
-    result: asyncio.Future[Any]
 
 
 class Writer:
@@ -70,7 +62,7 @@ class Writer:
         self._open_store = open_store
         self._thread = FileThread()
         self._store: Store | None = None  # set and closed in the thread, even if the caller is cancelled
-        self._queue: deque[_Work] = deque()
+        self._queue: deque[Work] = deque()
         self._running: asyncio.Future[None] | None = None
         self._is_starting = False
         self._is_closed = False
@@ -225,7 +217,7 @@ class Writer:
             raise self._too_late()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.append(_Work(do, writes, future))
+        self._queue.append(Work(do, writes, future))
         if self._running is None and not self._is_starting:
             self._is_starting = True
             loop.call_soon(self._start)  # requests made in the same turn of the loop share a commit
@@ -238,7 +230,7 @@ class Writer:
         self._is_starting = False
         if self._running is not None:
             return self._running
-        works: list[_Work] = []
+        works: list[Work] = []
         while self._queue and len(works) < MOST_IN_A_COMMIT:
             work = self._queue.popleft()
             if not work.result.cancelled():
@@ -246,18 +238,18 @@ class Writer:
         if not works:
             return None
         running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        transact = partial(_transact, cast("Store", self._store), works)
+        job = partial(transact, cast("Store", self._store), works)
         self._running = running
         try:
-            self._run(transact, partial(self._finish, works, running))
+            self._run(job, partial(self._finish, works, running))
         except RuntimeError as error:  # no thread can be started
             why = f"{self.path}: this change was not stored: {error}"
             self._finish(works, running, [OutboxError(why) for _ in works])
         return self._running
 
-    def _finish(self, works: list[_Work], running: asyncio.Future[None], results: Any) -> None:
+    def _finish(self, works: list[Work], running: asyncio.Future[None], results: Any) -> None:
         if isinstance(results, BaseException):
-            results = [_unclear(self.path, results) for _ in works]
+            results = [unclear(self.path, results) for _ in works]
         self._running = None
         running.set_result(None)
         for work, result in zip(works, results, strict=True):
@@ -310,144 +302,3 @@ def _resolve(future: asyncio.Future[Any] | Future[Any], result: Any) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _transact(store: Store, works: list[_Work]) -> list[Any]:
-    """The result or error of each piece of work; what only reads sees what was written."""
-    writers = [work for work in works if work.writes]
-    stored = iter(_commit(store, writers))
-    results = [next(stored) if work.writes else _attempt(store, work) for work in works]
-    if writers:
-        store.after_commit()
-    return results
-
-
-def _commit(store: Store, works: list[_Work]) -> list[Any]:
-    """Run the work in one transaction; if any fails, run it again with a savepoint for each."""
-    if not works:
-        return []
-    try:
-        results = _together(store, works, apart=False)
-        if any(isinstance(result, BaseException) for result in results):
-            store.connection.execute("ROLLBACK")
-            results = _together(store, works, apart=True)
-    except Exception as error:
-        _roll_back(store)
-        return [file_error(store.path, error, store.log, writes=True) for _ in works]
-    try:
-        store.connection.execute("COMMIT")
-        is_there = store.is_there()
-    except Exception as error:
-        # If SQLite did not begin the commit, the transaction is still open; if the disk was full, no complete
-        # frame was written. After any other error it is unknown whether the commit is on disk.
-        is_undone = _roll_back(store) or _code(error) == sqlite3.SQLITE_FULL
-        if is_undone:
-            return [file_error(store.path, error, store.log, writes=True) for _ in works]
-        return [_unclear(store.path, error) for _ in works]
-    if not is_there:
-        gone = sqlite3.OperationalError("the file was deleted or moved")
-        return [
-            result if isinstance(result, BaseException) else _unclear(store.path, gone) for result in results
-        ]
-    return results
-
-
-def _together(store: Store, works: list[_Work], *, apart: bool) -> list[Any]:
-    """The results; raises sqlite3.Error, because a file error affects all of the work."""
-    execute = store.connection.execute
-    store.begin()
-    results: list[Any] = []
-    for work in works:
-        if apart:
-            execute("SAVEPOINT one")
-        result = _attempt(store, work)
-        if isinstance(result, sqlite3.Error):
-            raise result
-        if apart:
-            if isinstance(result, BaseException):
-                execute("ROLLBACK TO one")
-            execute("RELEASE one")
-        results.append(result)
-    return results
-
-
-def _roll_back(store: Store) -> bool:
-    """Roll back; returns whether there was an open transaction and it was rolled back."""
-    with suppress(sqlite3.Error):
-        if store.connection.in_transaction:
-            store.connection.execute("ROLLBACK")
-            return True
-    return False
-
-
-def _attempt(store: Store, work: _Work) -> Any:
-    """The result or error of one piece of work.
-
-    The error is stored without its frames: they would keep a read statement open, and the connection could
-    no longer write.
-    """
-    try:
-        return work.do(store)
-    except LeadSquaredError as error:
-        return error.with_traceback(None)
-    except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError) as error:
-        return OutboxError(f"this cannot be stored: {error}")  # the data is at fault, not the file
-    except sqlite3.Error as error:
-        return (
-            error.with_traceback(None)
-            if work.writes
-            else file_error(store.path, error, store.log, writes=False)
-        )
-    except Exception as error:
-        return file_error(store.path, error, store.log, writes=work.writes)
-
-
-def file_error(path: Path, error: Exception, log: ClientLog, *, writes: bool) -> OutboxError:
-    """What is wrong with the file and what to do; shows no value of a row."""
-    if isinstance(error, sqlite3.Error | OSError) and "decode" not in str(error):
-        what = _shown((error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error))
-        why = f"the outbox's file cannot be used: {what}"
-        way_out = next((way for words, way in _WAYS_OUT.items() if words in what), None)
-    else:
-        # Its message may repeat a value.
-        log.debug("outbox: %s cannot be read: %s", path, traceback_without_values(error))
-        why = f"the contents of the file cannot be read ({type(error).__name__})"
-        way_out = _WAYS_OUT["malformed"]
-    text = f"{path}: {why}" if way_out is None else f"{path}: {why}: {way_out}"
-    stored = "; this change was not stored" if writes else ""
-    return OutboxError(text + stored)
-
-
-def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_REASON])
-
-
-def _unclear(path: Path, error: BaseException) -> OutboxError:
-    """The error if it is unknown whether a change was stored."""
-    what = type(error).__name__
-    if isinstance(error, sqlite3.Error):
-        what = f"{what} ({_shown(str(error))})"
-    return OutboxError(
-        f"{path}: it is unknown whether this change was stored, because the commit failed with "
-        f"{what}: put it again with the same key, which adds nothing if it was "
-        "stored; without a key, look for the row first",
-        delivery=Delivery.UNKNOWN,
-    )
-
-
-def _code(error: Exception) -> int:
-    """SQLite's primary code (sqlite.org/rescode.html); 0 for other errors."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-_WAYS_OUT = {
-    "deleted or moved": "open the outbox again",
-    "full": "free disk space",
-    "locked": "another program has an open transaction on it: end that transaction",
-    "readonly": "this user may not write it",
-    "unable to open": "check that its folder exists and that this user may write there",
-    "not a database": "choose another path",
-    "malformed": "restore it from a backup; `sqlite3 FILE .recover` may save readable rows",
-    "disk I/O": "check the disk",
-    "interrupted": "it did not finish before the outbox closed",
-}

@@ -20,7 +20,7 @@ import pytest
 from leadsquared_async import Outbox, OutboxError
 from leadsquared_async.errors import Delivery
 from leadsquared_async.logs import ClientLog
-from leadsquared_async.outbox import connection, files, lifecycle, writer
+from leadsquared_async.outbox import connection, file_errors, files, lifecycle
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.outbox.store import Store
@@ -457,9 +457,9 @@ def _refuse(*_: Any) -> Any:
 def test_errors_of_the_file_show_no_value(tmp_path: Path) -> None:
     """An error leaves out the text that sqlite3 cannot decode."""
     said = sqlite3.OperationalError("Could not decode to UTF-8 column 'key' with text 'bret\xff'")
-    assert "bret" not in str(writer.file_error(tmp_path, said, ClientLog(None), writes=False))
+    assert "bret" not in str(file_errors.file_error(tmp_path, said, ClientLog(None), writes=False))
     long = sqlite3.DatabaseError("malformed database schema (x\x1b[2J\n" + "y" * 1000)
-    message = str(writer.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
+    message = str(file_errors.file_error(Path("leads.db"), long, ClientLog(None), writes=False))
     assert message.isprintable()
     assert len(message) < 400
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull
-from leadsquared_async.outbox import ItemState, writer
+from leadsquared_async.outbox import ItemState, transactions
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
 from tests.outbox.machine import items, lead
@@ -110,14 +110,14 @@ async def test_a_conflict_among_puts_that_share_a_commit_fails_alone(
 ) -> None:
     """A hundred puts take a few commits, and only the put with the reused key fails."""
     commits = 0
-    commit = writer._commit
+    commit = transactions._commit
 
     def counted(store: Any, works: Any) -> Any:
         nonlocal commits
         commits += bool(works)
         return commit(store, works)
 
-    monkeypatch.setattr(writer, "_commit", counted)
+    monkeypatch.setattr(transactions, "_commit", counted)
     results = await asyncio.gather(
         *(outbox.put(lead(number), key="same" if number in {40, 60} else None) for number in range(100)),
         return_exceptions=True,
