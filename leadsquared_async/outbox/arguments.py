@@ -32,19 +32,20 @@ def submission_to_put(
     update_behavior: UpdateBehavior | None = None,
     reference: str | None = None,
     key: str | None = None,
-) -> Submission:
-    """The submission to put, with its key and reference."""
+) -> tuple[Submission, str | None]:
+    """The submission to put, and its key."""
     if not isinstance(lead, Submission):
-        submission = capture_lead(lead, search_by=search_by, update_behavior=update_behavior)
+        submission = capture_lead(
+            lead, search_by=search_by, update_behavior=update_behavior, reference=reference
+        )
     elif search_by is not None or update_behavior is not None:
         raise ConfigurationError("a submission has its own search_by and update_behavior: leave them out")
     else:
-        submission = lead
+        submission = lead if reference is None else replace(lead, reference=reference)
     key = submission.key if key is None else key
-    reference = submission.reference if reference is None else reference
     check_text("key", key)
-    check_text("reference", reference)
-    return replace(submission, key=key, reference=reference)
+    check_text("reference", submission.reference)
+    return submission, key
 
 
 def check_text(option: str, text: str | None) -> None:

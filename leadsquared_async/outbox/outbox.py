@@ -139,9 +139,9 @@ class Outbox:
                 if it was. Do the same after a cancelled put.
         """
         writer = self._lifecycle.opened()
-        submission = submission_to_put(lead, search_by, update_behavior, reference, key)
+        submission, key = submission_to_put(lead, search_by, update_behavior, reference, key)
         encoded = await self._preparer.prepare(submission)
-        ticket = await writer.write(Store.put, encoded, submission.key, FORMS, time.time(), traceparent())
+        ticket = await writer.write(Store.put, encoded, key, FORMS, time.time(), traceparent())
         writer.changed.set()
         return ticket
 
@@ -173,9 +173,9 @@ class Outbox:
         try:
             async for lead in source:
                 if isinstance(lead, Submission):
-                    submission = submission_to_put(lead)
+                    submission, key = submission_to_put(lead)
                 else:
-                    submission = submission_to_put(lead, search_by, update_behavior)
+                    submission, key = submission_to_put(lead, search_by, update_behavior)
                 try:
                     encoded = await self._preparer.prepare(submission)
                 except InvalidLead as error:
@@ -183,7 +183,7 @@ class Outbox:
                         f"lead {index}, counted from 0: {error} The leads before it are in the outbox.",
                     )
                     raise
-                piece.append((encoded, submission.key))
+                piece.append((encoded, key))
                 index += 1
                 if len(piece) == AT_ONCE:
                     full, piece = piece, []
