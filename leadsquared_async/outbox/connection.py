@@ -23,7 +23,7 @@ BUSY = 5_000
 AGAIN = 0.01
 """Seconds between retries of operations for which SQLite does not wait."""
 
-LONG_LOG, LONGEST_LOG = 4 * 1024**2, 16 * 1024**2
+LONG_LOG, LONGEST_LOG = 8 * 1024**2, 16 * 1024**2
 """Bytes of the write-ahead log from which a process that only puts starts it over, and from which it empties
 it. Writing over an old log takes half the time of making it longer."""
 T = TypeVar("T")
