@@ -13,7 +13,7 @@ WORKERS = -n 4 --dist worksteal
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi --group bench
 	touch $(STAMP)
 
 DEMO = .venv-demo/.installed
@@ -51,8 +51,8 @@ check: $(STAMP) ## linters and types
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-bench: $(STAMP) ## what things cost, against their budgets
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) ## what things cost, beside the peers and against their budgets; writes docs/benchmarks
+	$(BIN)/python -m benchmarks --keep
 
 docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py

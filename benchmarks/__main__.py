@@ -1,73 +1,38 @@
-"""Run the benchmarks that are named, or all: `python -m benchmarks [name ...]`."""
+"""Run the benchmarks that are named, or all: `python -m benchmarks [--keep] [name]...`.
+
+With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md from all that is there.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable, Iterator
 
-from benchmarks import (
-    batch_memory,
-    capture_cost,
-    check_cost,
-    connections,
-    crashes,
-    file_cost,
-    following,
-    forms,
-    import_cost,
-    many_accounts,
-    outbox_cost,
-    outbox_drain,
-    outbox_puts,
-    rate,
-    shared_cost,
-    shared_faults,
-    shared_rate,
-    stranger,
-    tasks,
-    telemetry_cost,
-    token_cost,
-    uvloop_captures,
-)
-from benchmarks.figures import Figure
-
-BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
-    "capture_cost": capture_cost.measure,
-    "import_cost": import_cost.measure,
-    "telemetry_cost": telemetry_cost.measure,
-    "token_cost": token_cost.measure,
-    "check_cost": check_cost.measure,
-    "shared_cost": shared_cost.measure,
-    "shared_rate": shared_rate.measure,
-    "shared_faults": shared_faults.measure,
-    "tasks": tasks.measure,
-    "stranger": stranger.measure,
-    "rate": rate.measure,
-    "connections": connections.measure,
-    "following": following.measure,
-    "many_accounts": many_accounts.measure,
-    "batch_memory": batch_memory.measure,
-    "outbox_cost": outbox_cost.measure,
-    "outbox_puts": outbox_puts.measure,
-    "outbox_drain": outbox_drain.measure,
-    "file_cost": file_cost.measure,
-    "forms": forms.measure,
-    "crashes": crashes.measure,
-    "uvloop_captures": uvloop_captures.measure,
-}
+from benchmarks import page
+from benchmarks.figures import Figure, Result
+from benchmarks.results import NAMES, keep
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """The exit status: 0 if every budget was met, 1 if one was missed, 2 for an unknown name."""
-    unknown = [name for name in names if name not in BENCHMARKS]
+    is_kept = "--keep" in arguments
+    names = [argument for argument in arguments if argument != "--keep"]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        print(f"no such benchmark: {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
+        print(f"no such benchmark: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
         return 2
     missed = 0
-    for name in names or BENCHMARKS:
-        for figure in BENCHMARKS[name]():
-            print(f"{name:<13} {figure}", flush=True)
-            missed += not figure.is_met
+    for name in names or NAMES:
+        benchmark = importlib.import_module(f"benchmarks.{name}")
+        results: list[Result] = []
+        for result in benchmark.measure():
+            results.append(result)
+            print(f"{name:<13} {result}", flush=True)
+            missed += isinstance(result, Figure) and not result.is_met
+        if is_kept:
+            keep(name, benchmark.__doc__ or "", results)
+    if is_kept:
+        page.main()
     if missed:
         print(f"{missed} missed")
     return 1 if missed else 0

@@ -1,10 +1,10 @@
-"""The keys and the lead of all benchmarks."""
+"""The keys, the lead and the limit of all benchmarks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from leadsquared_async import LeadSquared
+from leadsquared_async import LeadSquared, RateLimit
 from leadsquared_async.sandbox import Sandbox
 
 KEYS = {"access_key": Sandbox.access_key, "secret_key": Sandbox.secret_key, "api_key": Sandbox.api_key}
@@ -16,6 +16,10 @@ LEAD = {
     "Source": "Web",
     "mx_City": "Bengaluru",
 }
+
+LIMIT = RateLimit(25, per=5.0)
+STRICT = RateLimit(24, per=5.0, margin=0.04)
+"""For a sliding counter that does not round its estimate down."""
 
 
 def client(url: str, **options: Any) -> LeadSquared:

@@ -1,29 +1,91 @@
-"""1,000 open clients of as many accounts, in a process of its own."""
+"""How many accounts can one process serve?
+
+Endless batches on 1 to 300 accounts at once, each at 25 calls in 5 seconds with a round trip of 100 ms;
+beside them a form every half second on an account drawn by lot. The server runs in another process. Then the
+memory and the time of 1,000 open clients beyond the first.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
+from random import Random
+from statistics import median
 from typing import Any
 
-from benchmarks.accounts import KEYS
-from benchmarks.figures import Figure
+from benchmarks.accounts import KEYS, LEAD
+from benchmarks.figures import Figure, Plot, Result, Table
 from benchmarks.processes import Process, say
 from leadsquared_async import LeadSquared
 
+ACCOUNTS = (1, 10, 50, 150, 300)
+ROUND_TRIP = 0.1
+CALLS_A_SECOND = 25 / 5.1
+"""What one account may send in the long run: the default limit keeps a margin of 2 %."""
+WARM_UP, MEASURED = 8.0, 10.0
+LAG = 0.01
 CLIENTS = 1000
 PAGE = 4096
 
 
-def measure() -> Iterator[Figure]:
-    """Memory and time beyond the first client."""
-    with Process("benchmarks.many_accounts") as process:
-        measured = process.hello
-    yield Figure(f"memory of {CLIENTS:,} open clients", measured["memory"], " MB", most=20.0)
-    yield Figure(f"time to open {CLIENTS:,} clients", measured["seconds"], " s", most=2.0)
+def measure() -> Iterator[Result]:
+    """The rate, the forms and the loop for each number of accounts; then what an open client takes."""
+    runs = {accounts: _run(accounts) for accounts in ACCOUNTS}
+    yield Table(
+        "Endless batches on many accounts in one process",
+        ("accounts", "calls a second", "of the full rate", "CPU", "form, median", "loop lag, 99 %"),
+        [
+            [
+                str(accounts),
+                f"{run['rate']:.0f}",
+                f"{100 * run['rate'] / (accounts * CALLS_A_SECOND):.0f} %",
+                f"{100 * run['cpu']:.0f} %",
+                f"{run['form']:.2f} s",
+                f"{1e3 * run['lag']:.0f} ms",
+            ]
+            for accounts, run in runs.items()
+        ],
+    )
+    yield Plot(
+        "many_accounts",
+        "Calls a second of one process, by accounts",
+        "accounts",
+        "calls a second",
+        {
+            "leadsquared_async": [(accounts, run["rate"]) for accounts, run in runs.items()],
+            "full rate": [(accounts, accounts * CALLS_A_SECOND) for accounts in runs],
+        },
+        is_log=True,
+    )
+    most = runs[ACCOUNTS[-1]]
+    share = most["rate"] / (ACCOUNTS[-1] * CALLS_A_SECOND)
+    yield Figure(f"{ACCOUNTS[-1]} accounts: of the full rate", 100 * share, " %", least=95.0)
+    yield Figure(f"{ACCOUNTS[-1]} accounts: a form, median", most["form"], " s", most=0.3)
+    yield Figure(f"{ACCOUNTS[-1]} accounts: loop lag, 99 %", 1e3 * most["lag"], " ms", most=100.0)
+    yield Figure(f"{ACCOUNTS[-1]} accounts: garbage collection", 100 * most["gc"], " %", most=5.0)
+    with Process("benchmarks.many_accounts", "open") as process:
+        opened = process.hello
+    yield Figure(f"memory of {CLIENTS:,} open clients", opened["memory"], " MB", most=20.0)
+    yield Figure(f"time to open {CLIENTS:,} clients", opened["seconds"], " s", most=2.0)
+
+
+def _run(accounts: int) -> dict[str, float]:
+    with Process("benchmarks.acceptor", str(ROUND_TRIP)) as server:
+        with Process("benchmarks.many_accounts", str(accounts), server.hello["url"]) as process:
+            measured: dict[str, float] = process.hello
+        server.end()
+    return measured
+
+
+def _keys(number: int) -> dict[str, Any]:
+    return {**KEYS, "api_key": f"{number:040d}"}
 
 
 def memory() -> float:
@@ -31,13 +93,80 @@ def memory() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6
 
 
-async def main() -> None:
-    """In the child: open them all."""
+async def send_on(accounts: int, url: str) -> None:
+    """In the child: endless batches, forms, and the loop's lag."""
+    sent = 0
+    forms: list[float] = []
+    lags: list[float] = []
+    collecting = _Collections()
+
+    async def batch(lsq: LeadSquared) -> None:
+        nonlocal sent
+        async with lsq.leads.capture_many({**LEAD, "mx_Row": str(n)} for n in count()) as results:
+            async for _ in results:
+                sent += 1
+
+    async def form(lsq: LeadSquared) -> None:
+        start = time.monotonic()
+        await lsq.leads.capture(LEAD)
+        forms.append(time.monotonic() - start)
+
+    async def watch_lag() -> None:
+        while True:
+            start = time.monotonic()
+            await asyncio.sleep(LAG)
+            lags.append(time.monotonic() - start - LAG)
+
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(LeadSquared(**_keys(number), host=url))
+            for number in range(accounts)
+        ]
+        tasks = [asyncio.create_task(batch(lsq)) for lsq in clients]
+        await asyncio.sleep(WARM_UP)
+        tasks.append(asyncio.create_task(watch_lag()))
+        before, cpu, start, spent = sent, time.process_time(), time.monotonic(), collecting.seconds
+        chance = Random(accounts)
+        while (now := time.monotonic()) < start + MEASURED:
+            tasks.append(asyncio.create_task(form(chance.choice(clients))))
+            await asyncio.sleep(0.5)
+        lasted = now - start
+        say(
+            {
+                "rate": (sent - before) / lasted,
+                "cpu": (time.process_time() - cpu) / lasted,
+                "form": median(forms),
+                "lag": sorted(lags)[int(0.99 * len(lags))],
+                "gc": (collecting.seconds - spent) / lasted,
+            }
+        )
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Collections:
+    """Seconds that the garbage collector has taken."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        del info
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+
+async def open_all() -> None:
+    """In the child: open clients."""
     async with AsyncExitStack() as stack:
 
         async def enter(number: int) -> None:
-            keys: dict[str, Any] = {**KEYS, "api_key": f"{number:040d}"}
-            await stack.enter_async_context(LeadSquared(**keys, region="in21"))
+            await stack.enter_async_context(LeadSquared(**_keys(number), region="in21"))
 
         await enter(0)
         before, began = memory(), time.perf_counter()
@@ -47,4 +176,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    logging.getLogger("leadsquared_async").setLevel(logging.ERROR)  # of the leads that are cut off at the end
+    asyncio.run(open_all() if sys.argv[1] == "open" else send_on(int(sys.argv[1]), sys.argv[2]))

@@ -26,7 +26,11 @@ async def main(named: dict[str, dict[str, Any]]) -> None:
         await until_input_ends()
         say(
             {
-                name: {**sandbox.books.summary(), "times": _times(sandbox)}
+                name: {
+                    **sandbox.books.summary(),
+                    "times": _times(sandbox),
+                    "refused": [arrival.over_limit for arrival in sandbox.books.arrivals],
+                }
                 for name, sandbox in sandboxes.items()
             }
         )

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.accounts import LIMIT
 from benchmarks.figures import Figure
 from benchmarks.processes import Process
-from benchmarks.rate import LIMIT
 from benchmarks.shared_fleet import PER, Fleet, rate
 from benchmarks.shared_rate import NETWORK, SETTLED
 from leadsquared_async import RateLimit

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.accounts import LIMIT, STRICT
 from benchmarks.processes import Process
-from benchmarks.rate import LIMIT, STRICT
 from benchmarks.shared_sender import Work
 from leadsquared_async import RateLimit
 from tests.limiter.valkey import Valkey

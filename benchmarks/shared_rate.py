@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from benchmarks.accounts import LIMIT
 from benchmarks.figures import Figure
-from benchmarks.rate import LIMIT
 from benchmarks.shared_fleet import PER, Fleet, rate
 from leadsquared_async.sandbox import COUNTERS
 
