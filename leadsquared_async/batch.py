@@ -40,8 +40,10 @@ from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.results import Result, Results, tell_unread
 from leadsquared_async.submissions import Submission
 
-__all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
+__all__ = ["FOLLOWED", "UNSENT", "Batch", "Pending", "Source"]
 
+UNSENT = 4
+"""Calls that wait for the limit at once: the next one is always ready, and few are held in memory."""
 FOLLOWED = 1000
 """Requests followed at once; they share status calls."""
 GRACE = 8.0
@@ -74,6 +76,7 @@ class Pending(Generic[T]):
         room: the semaphore that they hold until their results are read.
         followed: the semaphore that they hold instead while followed.
         stopped_by: another item's error that stops these from being sent.
+        unsent: the semaphore that they hold until the call is sent; None afterwards.
     """
 
     index: int
@@ -84,6 +87,7 @@ class Pending(Generic[T]):
     stage: Stage = Stage.UNSENT
     receipt: Receipt | None = None
     stopped_by: LeadSquaredError | None = None
+    unsent: asyncio.Semaphore | None = field(default=None, repr=False)
 
     @property
     def item(self) -> T:
@@ -93,6 +97,13 @@ class Pending(Generic[T]):
     async def about_to_send(self) -> None:
         """Record it; passed as `before_send`."""
         self.stage = Stage.SENT
+        self.let_next_wait()
+
+    def let_next_wait(self) -> None:
+        """Free the place among the unsent, if it is still held."""
+        unsent, self.unsent = self.unsent, None
+        if unsent is not None:
+            unsent.release()
 
     async def follow(self) -> None:
         """Wait until this item may be followed, then free its place for sending."""
@@ -148,6 +159,7 @@ class Batch(Results[T]):
         self._mixed = mixed
         self._submits = submits
         self._room = asyncio.Semaphore(concurrency)
+        self._unsent = asyncio.Semaphore(UNSENT) if submits else None
         self._followed = asyncio.Semaphore(FOLLOWED)
         self._gathered: list[T] = []
         self._next = 0
@@ -220,7 +232,7 @@ class Batch(Results[T]):
         await asyncio.sleep(0)  # an eager task would start before `__aenter__` has stored it
         try:
             try:
-                await self._room.acquire()
+                await self._wait_for_room()
                 # No local holds the source or an item: a traceback of its error must not show a lead.
                 async for item in self._source:
                     if self._is_left or not self._is_pulling:
@@ -231,13 +243,18 @@ class Batch(Results[T]):
                         return  # the same, but this item gets a result
                     if len(self._gathered) == self._size:
                         self._begin()
-                        await self._room.acquire()
+                        await self._wait_for_room()
             finally:
                 self._begin()  # items pulled before the source ended, failed or was cancelled
         except Exception as error:
             self._source_failed(error)
         finally:
             await self._close_source()
+
+    async def _wait_for_room(self) -> None:
+        await self._room.acquire()
+        if self._unsent is not None:
+            await self._unsent.acquire()
 
     async def _close_source(self) -> None:
         try:
@@ -277,6 +294,7 @@ class Batch(Results[T]):
             return
         stage = Stage.UNSENT if self._submits else Stage.ACCEPTED
         pending = Pending(self._next, items, self._entered, self._room, self._followed, stage)
+        pending.unsent = self._unsent
         self._next += len(items)
         error = self._failure if self._failure is not None else self._failed.get(self._operation_of(pending))
         if self._submits and isinstance(error, LeadSquaredError):
@@ -299,6 +317,7 @@ class Batch(Results[T]):
     def _add(self, pending: Pending[T], results: Sequence[Result[T]]) -> None:
         """Pass results to the reader; reading the last one frees their place."""
         pending.stage = Stage.DONE
+        pending.let_next_wait()
         last = len(results) - 1
         self._inbox.put([(result, pending.room if n == last else None) for n, result in enumerate(results)])
 
@@ -350,6 +369,7 @@ class Batch(Results[T]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         pending = self._pending.pop(task)
+        pending.let_next_wait()
         error = None if task.cancelled() else task.exception()
         if pending.stage is Stage.ACCEPTED and pending.receipt is not None:
             self._add(pending, [pending.result()])  # following was cancelled
