@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -370,5 +369,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _until(date: str, now: datetime) -> float:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, and rarely needed
+
     then = parsedate_to_datetime(date)
     return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds())

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal
 
 from leadsquared_async.models import ShortRepr
 from leadsquared_async.operations import (
@@ -25,6 +24,10 @@ from leadsquared_async.operations import (
     OPPORTUNITIES_UPDATE,
     Endpoint,
 )
+from leadsquared_async.value_text import is_uuid
+
+if TYPE_CHECKING:
+    from uuid import UUID  # slow to import
 
 __all__ = [
     "Submission",
@@ -292,7 +295,7 @@ def bulk_lead(
 
 def _id(value: str | UUID) -> str:
     """A UUID as text. Any other value is kept, so that encoding rejects it by name."""
-    return str(value) if isinstance(value, UUID) else value
+    return str(value) if is_uuid(value) else value
 
 
 def _flag(value: bool) -> str | None:

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from numbers import Integral, Rational, Real
-from uuid import UUID
+from typing import TYPE_CHECKING, TypeGuard
 
 from leadsquared_async.errors import InvalidLead
 
-__all__ = ["code_of", "invalid", "moment_of", "text_of", "truth_of", "type_name", "whole_number_of"]
+if TYPE_CHECKING:
+    from uuid import UUID
+
+__all__ = [
+    "code_of",
+    "invalid",
+    "is_uuid",
+    "moment_of",
+    "text_of",
+    "truth_of",
+    "type_name",
+    "whole_number_of",
+]
 
 
 def text_of(value: object, name: str) -> str:
@@ -46,9 +59,15 @@ def text_of(value: object, name: str) -> str:
         return _utc(value, name)
     if isinstance(value, date):
         return f"{value.isoformat()} 00:00:00"
-    if isinstance(value, UUID):
+    if is_uuid(value):
         return str(value)
     raise invalid(name, f"cannot encode {_unencodable(value)}")
+
+
+def is_uuid(value: object) -> TypeGuard[UUID]:
+    """Whether it is a `uuid.UUID`. A program that has one has imported its module, which is slow."""
+    module = sys.modules.get("uuid")
+    return module is not None and isinstance(value, module.UUID)
 
 
 def moment_of(value: object, name: str) -> str:
