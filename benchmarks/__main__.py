@@ -6,6 +6,7 @@ With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md 
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 
 from benchmarks import page
@@ -39,4 +40,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.ERROR)  # of the faults and the cancelled leads that benchmarks are full of
     sys.exit(main(sys.argv[1:]))

@@ -1,95 +1,123 @@
-"""Beside a stranger who sends 2 calls a second on the same account, in virtual time: what is left to us?"""
+"""What is left to a client while somebody else sends 2 calls a second on the same account?
+
+Ten minutes in virtual time at 25 calls in 5 seconds, so that 3 calls a second are left, with round trips of
+40 to 120 ms: the peers for a sliding log, and ours for each way of counting. What a client has over 100 % it
+has taken from the stranger, whose refused calls stand beside it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import statistics
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
+from statistics import median
 
-from benchmarks.figures import Figure
-from leadsquared_async import Lane, RateLimit
-from leadsquared_async.limiter.local_grantor import LocalGrantor
-from leadsquared_async.limiter.queue import TokenQueue
+from benchmarks.figures import Figure, Result, Table
+from benchmarks.peers import CALLS, CLIENTS, OURS, OURS_STRICT, PER
+from benchmarks.virtual_account import VirtualAccount, run
 from leadsquared_async.sandbox import COUNTERS
-from tests import virtual
 
-ACCOUNT = (25, 5.0)
 STRANGERS_RATE = 2.0
-LEFT = ACCOUNT[0] / ACCOUNT[1] - STRANGERS_RATE
-"""Calls a second that are left to us."""
+LEFT = CALLS / PER - STRANGERS_RATE
+"""Calls a second that are left."""
 SETTLED, END = 60.0, 660.0
 SEEDS = 5
 SENDERS = 40
 """More than can ever be in flight, so that a lead is always waiting."""
 LEAST_KEPT = 85.0
 MOST_REFUSED = 8.0
-
-
-def measure() -> Iterator[Figure]:
-    """For each way of counting the share of the rate left that we use, and of our calls that is refused."""
-    for counting in COUNTERS:
-        runs = [_simulate(counting, seed) for seed in range(SEEDS)]
-        kept = [run.accepted / (LEFT * (END - SETTLED)) * 100 for run in runs]
-        refused = [run.refused / (run.accepted + run.refused) * 100 for run in runs]
-        theirs = [run.strangers_refused / run.strangers * 100 for run in runs]
-        yield Figure(
-            f"{counting}: of the rate left, kept",
-            statistics.median(kept),
-            " %",
-            least=LEAST_KEPT,
-            note=f"of the stranger's calls, {statistics.median(theirs):.1f} % refused",
-        )
-        yield Figure(
-            f"{counting}: of our calls, refused", statistics.median(refused), " %", most=MOST_REFUSED
-        )
+STRICT = "sliding-counter-strict"
+LOG = "sliding-log"
 
 
 @dataclass
 class _Run:
+    """Calls of the settled minutes, as the server counts them, and leads that were given up."""
+
     accepted: int = 0
     refused: int = 0
+    lost: int = 0
     strangers: int = 0
     strangers_refused: int = 0
 
+    @property
+    def kept(self) -> float:
+        return 100 * self.accepted / (LEFT * (END - SETTLED))
 
-def _simulate(counting: str, seed: int) -> _Run:
+    @property
+    def refused_share(self) -> float:
+        return 100 * self.refused / (self.accepted + self.refused)
+
+    @property
+    def theirs_refused(self) -> float:
+        return 100 * self.strangers_refused / self.strangers
+
+
+def measure() -> Iterator[Result]:
+    """The peers beside ours, then ours for each way of counting."""
+    yield Table(
+        "Beside a stranger, counted by a sliding log",
+        ("client", "of the rate left", "of its calls refused", "of the stranger's refused", "leads lost"),
+        [_row(client, _simulate(client, LOG, seed=0)) for client in CLIENTS],
+    )
+    for counting in COUNTERS:
+        runs = [_simulate(OURS, counting, seed) for seed in range(SEEDS)]
+        yield Figure(
+            f"{counting}: of the rate left, kept",
+            median(run.kept for run in runs),
+            " %",
+            least=LEAST_KEPT,
+            note=f"of the stranger's calls, {median(run.theirs_refused for run in runs):.1f} % refused",
+        )
+        refused = median(run.refused_share for run in runs)
+        yield Figure(f"{counting}: of our calls, refused", refused, " %", most=MOST_REFUSED)
+
+
+def _row(client: str, found: _Run) -> list[str]:
+    shares = (found.kept, found.refused_share, found.theirs_refused)
+    return [client, *(f"{share:.0f} %" for share in shares), str(found.lost)]
+
+
+def _simulate(client: str, counting: str, seed: int) -> _Run:
     """Ten minutes of both, once they are used to each other."""
-    chance = random.Random(seed)
-    run = _Run()
+    chance = Random(seed)
+    found = _Run()
+    phase = chance.uniform(0, PER)
+    account = VirtualAccount(counting, CALLS, PER, phase=phase, round_trip=(0.040, 0.120), seed=seed)
+    opened = OURS_STRICT if client == OURS and counting == STRICT else CLIENTS[client]
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        counter = COUNTERS[counting](*ACCOUNT, phase=chance.uniform(0, ACCOUNT[1]))
-        strict = counting == "sliding-counter-strict"
-        limit = RateLimit(24, per=5.0, margin=0.04) if strict else RateLimit(*ACCOUNT)
-        bucket = TokenQueue(LocalGrantor(limit))
         start = loop.time()
 
         async def stranger() -> None:
             while loop.time() < start + END:
-                taken = counter.admit(loop.time())
+                is_taken = account.admit()
                 if loop.time() >= start + SETTLED:
-                    run.strangers += 1
-                    run.strangers_refused += not taken
+                    found.strangers += 1
+                    found.strangers_refused += not is_taken
                 await asyncio.sleep(chance.uniform(0.5, 1.5) / STRANGERS_RATE)
 
-        async def sender() -> None:
-            while loop.time() < start + END:
-                await bucket.acquire(Lane.INTERACTIVE)
-                seconds = 0.040 + chance.expovariate(1 / 0.040)
-                await asyncio.sleep(seconds / 2)
-                taken = counter.admit(loop.time())
-                if loop.time() >= start + SETTLED:
-                    run.accepted += taken
-                    run.refused += not taken
-                await asyncio.sleep(seconds / 2)
-                if not taken:
-                    bucket.on_rate_limited(named=ACCOUNT)
-                bucket.release()
+        async with opened("https://sandbox.invalid", account) as sender:
 
-        await asyncio.gather(stranger(), *(sender() for _ in range(SENDERS)))
+            async def send(number: int) -> None:
+                while True:
+                    try:
+                        await sender.send(f"s{number}@example.com")
+                    except Exception:
+                        found.lost += loop.time() >= start + SETTLED
 
-    virtual.run(main)
-    return run
+            sending = [asyncio.create_task(send(number)) for number in range(SENDERS)]
+            await stranger()
+            for task in sending:
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(*sending)
+        settled = [taken for at, taken in account.arrivals if start + SETTLED <= at < start + END]
+        found.accepted = sum(settled)
+        found.refused = len(settled) - found.accepted
+
+    run(main)
+    return found

@@ -47,12 +47,16 @@ class VirtualAccount(httpx.AsyncBaseTransport):
         self.arrivals: list[tuple[float, bool]] = []
         self.captured_at: dict[str, float] = {}
 
+    def admit(self) -> bool:
+        """Count a call that arrives now, of somebody else; returns whether it is admitted."""
+        return self._counter.admit(asyncio.get_running_loop().time())
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()
         there, back = (self._chance.uniform(*self._round_trip) / 2 for _ in range(2))
         await asyncio.sleep(there)
         arrived = loop.time()
-        is_admitted = self._counter.admit(arrived)
+        is_admitted = self.admit()
         self.arrivals.append((arrived, is_admitted))
         await asyncio.sleep(back)
         if is_admitted:
