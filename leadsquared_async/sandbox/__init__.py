@@ -5,6 +5,8 @@
 does not share its mistakes.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from leadsquared_async.sandbox.account import Account
 from leadsquared_async.sandbox.answers import How, Reply, Request
 from leadsquared_async.sandbox.books import Books
@@ -12,8 +14,11 @@ from leadsquared_async.sandbox.counters import COUNTERS, most_in_any_window
 from leadsquared_async.sandbox.exchanges import Arrival
 from leadsquared_async.sandbox.faults import FAULTS, Faults
 from leadsquared_async.sandbox.records import Activity, Lead, Opportunity, PhoneCall
+from leadsquared_async.sandbox.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Settings
-from leadsquared_async.sandbox.transport import Sandbox, SandboxTransport
+
+if TYPE_CHECKING:
+    from leadsquared_async.sandbox.transport import SandboxTransport
 
 __all__ = [
     "COUNTERS",
@@ -34,3 +39,12 @@ __all__ = [
     "Settings",
     "most_in_any_window",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the transport on first use: it needs httpx, for which `leadsquared --help` would wait."""
+    if name != "SandboxTransport":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from leadsquared_async.sandbox.transport import SandboxTransport  # noqa: PLC0415
+
+    return SandboxTransport
