@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 
 from benchmarks.figures import Figure
@@ -64,11 +63,8 @@ def measure() -> Iterator[Figure]:
 
 
 def _help(compiled: str) -> float:
-    """Seconds that `leadsquared --help` takes."""
-    begun = time.perf_counter()
-    command = [sys.executable, "-c", "from leadsquared_async.cli import main; main()", "--help"]
-    subprocess.run(command, cwd=ROOT, env=_environment(compiled), check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+    """Seconds of CPU that `leadsquared --help` takes."""
+    return _cpu("from leadsquared_async.cli import main; main()", compiled, "--help")
 
 
 def _environment(compiled: str) -> dict[str, str]:
@@ -76,9 +72,10 @@ def _environment(compiled: str) -> dict[str, str]:
     return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
 
 
-def _cpu(code: str, compiled: str) -> float:
+def _cpu(code: str, compiled: str, *arguments: str) -> float:
     """Seconds of user and system time of an interpreter that runs the code, once it is compiled."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=_environment(compiled), check=True)
+    command = [sys.executable, "-c", code, *arguments]
+    subprocess.run(command, cwd=ROOT, env=_environment(compiled), check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

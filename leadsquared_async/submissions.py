@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from leadsquared_async.models import ShortRepr
 from leadsquared_async.operations import (
@@ -295,7 +295,7 @@ def bulk_lead(
 
 def _id(value: str | UUID) -> str:
     """A UUID as text. Any other value is kept, so that encoding rejects it by name."""
-    return str(value) if is_uuid(value) else value
+    return str(value) if is_uuid(value) else cast("str", value)
 
 
 def _flag(value: bool) -> str | None:

@@ -23,7 +23,6 @@ from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
-from leadsquared_async.http.environment import certificates, proxy_for
 from leadsquared_async.outbox import place_of
 from leadsquared_async.resources.account_report import AccountCheck, examine
 
@@ -143,11 +142,19 @@ def _proxies(connection: Connection) -> list[Check]:
         if origin:
             checks += _checks_of(name, partial(_proxy, name, origin))
     if any(origin.startswith("https:") for origin in hosts if origin):
-        checks += _checks_of("certificates", lambda: [Check("certificates", "ok", certificates().source)])
+        checks += _checks_of("certificates", _certificates)
     return checks
 
 
+def _certificates() -> Iterator[Check]:
+    from leadsquared_async.http.environment import certificates  # noqa: PLC0415 - it imports httpx
+
+    yield Check("certificates", "ok", certificates().source)
+
+
 def _proxy(name: str, origin: str) -> Iterator[Check]:
+    from leadsquared_async.http.environment import proxy_for  # noqa: PLC0415 - it imports httpx
+
     proxy = proxy_for(origin)
     if proxy is None:
         yield Check(name, "ok", f"none: {origin} is reached directly")

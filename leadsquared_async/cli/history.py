@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
-
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.run_options import is_trial
@@ -75,6 +73,8 @@ async def generation_of(outbox: Outbox, name: str) -> tuple[int, datetime]:
 
 async def instance_at(origin: str) -> str | None:
     """The id of the sandbox that runs at an origin on this machine; None if there is none."""
+    import httpx  # noqa: PLC0415 - slow to import
+
     if not is_trial(origin):
         return None
     try:
