@@ -1,6 +1,9 @@
-"""CPU of `leads.capture`, against httpx alone posting the same bytes to the same server.
+"""What does a capture cost, beside a bare `httpx.AsyncClient.post` of the same bytes to the same server?
 
-"Own": what a capture takes beyond the same post by httpx's client through connections like the capture's.
+CPU of the client's process, the median of interleaved pairs, at 1 to 200 calls in flight, on asyncio's own
+loop and on uvloop. The server runs in another process. The post goes through httpx's own pool of the same
+size. "Own": what a capture takes beyond the same post by httpx's client through connections like the
+capture's, at 25 in flight.
 """
 
 from __future__ import annotations
@@ -8,22 +11,28 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
+import uvloop
 
 from benchmarks.accounts import KEYS, LEAD, client
-from benchmarks.figures import Figure
-from benchmarks.processes import Process
+from benchmarks.figures import Figure, Plot, Result, Table
+from benchmarks.processes import Process, say
 from leadsquared_async import RateLimit
 from leadsquared_async.http.connections import Connections
 
-BUDGETS = {1: 0.8, 25: 0.25, 200: 0.05}
-"""By calls in flight: the most of a post that a capture may take."""
+BUDGETS = {1: 0.8, 25: 0.25, 100: 0.1, 200: 0.05}
+"""The most that a capture may cost, as a share of a bare post, by calls in flight."""
+FLAT = 1.5
+"""The most that a capture may cost at 200 in flight, over that at 25."""
 OWN = 150.0
-"""Microseconds."""
+"""The most microseconds of it."""
+PAIRS = {1: 21, 25: 21, 100: 5, 200: 3}
 CALLS = 200
+LOOPS = ("asyncio", "uvloop")
 NO_LIMIT = RateLimit(10_000, per=0.1)
 """So wide that nobody ever waits for a token."""
 CONNECTIONS = NO_LIMIT.calls + 8
@@ -45,38 +54,55 @@ HEADERS = {"Content-Type": "application/json", "x-api-key": KEYS["api_key"]}
 Send = Callable[[], Awaitable[object]]
 
 
-def measure() -> Iterator[Figure]:
-    """The ratio at 1, 25 and 200 calls in flight; the own cost at 25."""
-    with Process("benchmarks.acceptor") as server:
-        yield from asyncio.run(_measure(server.hello["url"]))
+def measure() -> Iterator[Result]:
+    """For each loop and number of calls in flight the ratio, with the microseconds behind it."""
+    found, own = {}, {}
+    for loop in LOOPS:
+        found[loop], own[loop] = _of(loop)
+    yield Table(
+        "Microseconds of CPU a call: capture / bare post",
+        ("in flight", *LOOPS),
+        [[str(at), *("{:.0f} / {:.0f}".format(*found[loop][at][1:]) for loop in LOOPS)] for at in BUDGETS],
+    )
+    yield Plot(
+        "capture_cost",
+        "CPU of a call, by calls in flight",
+        "calls in flight",
+        "microseconds of CPU",
+        {
+            "capture": [(at, found["asyncio"][at][1]) for at in BUDGETS],
+            "bare httpx post": [(at, found["asyncio"][at][2]) for at in BUDGETS],
+        },
+        is_log=True,
+    )
+    for loop in LOOPS:
+        for at, budget in BUDGETS.items():
+            yield Figure(f"{loop}: capture / post, {at} in flight", found[loop][at][0], most=budget)
+        flat = found[loop][200][1] / found[loop][25][1]
+        yield Figure(f"{loop}: capture at 200 / at 25 in flight", flat, most=FLAT)
+        yield Figure(f"{loop}: own cost, 25 in flight", own[loop], " us", most=OWN)
 
 
-async def _measure(url: str) -> list[Figure]:
-    figures: list[Figure] = []
-    for concurrency, budget in BUDGETS.items():
-        # A post at 200 takes a hundred times as long.
-        ours, theirs = await _compare(url, None, concurrency, rounds=3 if concurrency > 100 else 41)
-        figures.append(
-            Figure(
-                f"capture / httpx post, {concurrency} in flight",
-                statistics.median(mine / its for mine, its in zip(ours, theirs, strict=True)),
-                most=budget,
-                note=f"{_microseconds(ours):.0f} / {_microseconds(theirs):.0f} us of CPU a call",
-            )
-        )
-    ours, theirs = await _compare(url, Connections([url]), 25, rounds=41)
-    own = statistics.median(mine - its for mine, its in zip(ours, theirs, strict=True)) * 1e6
-    return [*figures, Figure("own cost, 25 in flight", own, " us", most=OWN)]
+def _of(loop: str) -> tuple[dict[int, tuple[float, float, float]], float]:
+    """By calls in flight the ratio and the microseconds of each; and the own cost."""
+    with (
+        Process("benchmarks.acceptor") as server,
+        Process("benchmarks.capture_cost", loop, server.hello["url"]) as process,
+    ):
+        pairs = {int(at): tuple(measured) for at, measured in process.hello["pairs"].items()}
+        return pairs, process.hello["own"]
 
 
-def _microseconds(seconds: list[float]) -> float:
-    return statistics.median(seconds) * 1e6
+async def compare(url: str) -> None:
+    """In the child: capture and post in turns, at each number in flight; then the own cost."""
+    pairs = {at: await _compare(url, at, None) for at in PAIRS}
+    _, ours, theirs = await _compare(url, 25, Connections([url]))
+    say({"pairs": pairs, "own": ours - theirs})
 
 
 async def _compare(
-    url: str, transport: httpx.AsyncBaseTransport | None, concurrency: int, rounds: int
-) -> tuple[list[float], list[float]]:
-    """Seconds of CPU for a capture and for a post by httpx's client, in interleaved rounds."""
+    url: str, concurrency: int, transport: httpx.AsyncBaseTransport | None
+) -> tuple[float, float, float]:
     bare = httpx.AsyncClient(
         base_url=url,
         headers=FIXED_HEADERS,
@@ -94,24 +120,30 @@ async def _compare(
         async def capture() -> None:
             await lsq.leads.capture(LEAD)
 
-        for warm_up in (post, capture):
-            await _cpu(warm_up, concurrency)
-        ours: list[float] = []
-        theirs: list[float] = []
-        for _ in range(rounds):
-            ours.append(await _cpu(capture, concurrency))
-            theirs.append(await _cpu(post, concurrency))
-        return ours, theirs
+        return await _pairs(capture, post, concurrency)
+
+
+async def _pairs(capture: Send, post: Send, concurrency: int) -> tuple[float, float, float]:
+    for warm_up in (post, capture):
+        await _cpu(warm_up, concurrency)
+    pairs = [
+        (await _cpu(capture, concurrency), await _cpu(post, concurrency)) for _ in range(PAIRS[concurrency])
+    ]
+    ours, theirs = (statistics.median(side) * 1e6 for side in zip(*pairs, strict=True))
+    return statistics.median(capture / post for capture, post in pairs), ours, theirs
 
 
 async def _cpu(send: Send, concurrency: int) -> float:
     """Seconds of this process's CPU for one call."""
 
     async def worker() -> None:
-        for _ in range(calls):
+        for _ in range(CALLS // concurrency):
             await send()
 
-    calls = max(1, CALLS // concurrency)
     before = time.process_time()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return (time.process_time() - before) / (calls * concurrency)
+    return (time.process_time() - before) / CALLS
+
+
+if __name__ == "__main__":
+    (uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(compare(sys.argv[2]))
