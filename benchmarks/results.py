@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +111,13 @@ def _kind(result: Result) -> str:
 
 
 def _circumstances() -> dict[str, Any]:
+    installed = {found.name for found in distributions()}
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "python": platform.python_version(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
-        "versions": {name: version(name) for name in VERSIONS_OF},
+        "versions": {name: version(name) for name in VERSIONS_OF if name in installed},
     }
 
 

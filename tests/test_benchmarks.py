@@ -1,0 +1,53 @@
+"""The benchmarks' results and the page that is made of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from benchmarks.figures import Figure, Plot, Result, Table
+from benchmarks.page import PAGE, text
+from benchmarks.results import FOLDER, NAMES, keep, kept
+
+FIGURE = Figure("a share", 1.25, " %", most=1.0, note="of all")
+TABLE = Table("Clients", ("client", "429s"), [["ours", "0"], ["theirs", "12"]])
+PLOT = Plot("arrivals", "When leads arrive", "seconds", "", {"ours": [(0.0, 1.0), (0.5, 0.0)]})
+
+
+def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
+    """A figure, a table and a plot come back as they were, with the question and the circumstances."""
+    results: list[Result] = [TABLE, PLOT, FIGURE]
+    keep("rate", "Is it fast?\n\nVery.\n", results, tmp_path)
+    (found,) = kept(tmp_path)
+    assert (found.name, found.asked) == ("rate", "Is it fast?\n\nVery.")
+    assert set(found.measured) == {"date", "commit", "python", "machine", "versions"}
+    assert [str(result) for result in found.results] == [str(result) for result in results]
+
+
+def test_the_page_shows_every_result(tmp_path: Path) -> None:
+    """A missed budget is marked."""
+    keep("rate", "Is it fast?\n\nVery.\n", [FIGURE, TABLE, PLOT], tmp_path)
+    page = text(kept(tmp_path))
+    assert "## Is it fast?\n\nVery.\n" in page
+    assert "| a share | 1.25 % | at most 1 %: **missed** | of all |" in page
+    assert "| theirs | 12 |" in page
+    assert "![When leads arrive](benchmarks/arrivals.svg)" in page
+
+
+def test_the_page_in_docs_is_made_from_the_kept_results() -> None:
+    """docs/benchmarks.md is what `python -m benchmarks.page` writes, and each of its plots exists."""
+    benchmarks = kept()
+    assert PAGE.read_text() == text(benchmarks)
+    plots = {f"{it.name}.svg" for found in benchmarks for it in found.results if isinstance(it, Plot)}
+    assert plots == {file.name for file in FOLDER.glob("*.svg")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_is_a_benchmark_that_asks_something(name: str) -> None:
+    """`python -m benchmarks NAME` finds a module."""
+    spec = importlib.util.find_spec(f"benchmarks.{name}")
+    assert spec is not None
+    assert spec.origin is not None
+    assert "def measure(" in Path(spec.origin).read_text()
