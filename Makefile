@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 WORKERS = -n 4 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench docs clean
+.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench hunt docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,11 @@ check: $(STAMP) ## linters and types
 
 bench: $(STAMP) ## what things cost, beside the peers and against their budgets; writes docs/benchmarks
 	$(BIN)/python -m benchmarks --keep
+
+SECONDS ?= 300
+
+hunt: $(STAMP) ## look for errors at random, for SECONDS=300: crashes, cancellations, faults, a bad network, mutants
+	$(BIN)/python -m tests.hunt --seconds $(SECONDS)
 
 docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py
