@@ -475,3 +475,31 @@ def test_any_other_update_behavior_is_rejected(value: Any) -> None:
     assert str(caught.value) == (
         "update_behavior must be None or one of DoNotUpdate, UpdateOnlyEmptyFields, DoNotUpdateUniqueFields"
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ({"postUpdatedLead": "yes"}, "postUpdatedLead: must be True or False"),
+        ({"Other": 7}, "Other: must be a string, not int"),
+    ],
+)
+def test_a_query_that_is_no_text_is_rejected(query: dict[str, Any], why: str) -> None:
+    """A submission may be made by hand, with any query."""
+    submission = replace(submissions.capture_lead({"Phone": "1"}), query=query)
+    with pytest.raises(InvalidLead, match=why):
+        encode(submission)
+
+
+@pytest.mark.parametrize("fields", [{}, {"mx_Custom_1": None}])
+def test_fields_without_a_value_are_left_out(fields: dict[str, Any]) -> None:
+    """The rest of the activity is sent."""
+    body = json.loads(encode(submissions.create_activity(GUID, event=201, fields=fields)).content)
+    assert "Fields" not in body
+    assert body["ActivityEvent"] == 201
+
+
+def test_a_code_may_be_text() -> None:
+    """As a file or a form has it."""
+    submission = submissions.create_activity(GUID, event=" 201 ")  # type: ignore[arg-type]
+    assert json.loads(encode(submission).content)["ActivityEvent"] == 201

@@ -190,6 +190,19 @@ def test_a_probe_is_the_only_item_that_may_be_sent() -> None:
     assert hold.may_probe
 
 
+def test_a_clock_that_has_just_begun_delays_nothing() -> None:
+    """A monotonic clock may start at 0."""
+    hold, clock, _ = hold_of()
+    clock.now = 0.0
+    assert hold.until_probe == 0.0
+    hold.fail(DOWN, 1)
+    assert (hold.until_probe, hold.failures) == (1.0, 1)
+    holds, clock, _ = holds_of("a", "b")
+    clock.now = 0.5
+    holds.probe("a", 1)
+    assert holds.in_turn() == ["b", "a"]
+
+
 # All operations
 
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE = "leadsquared_async"
 
 CORE: dict[str, tuple[str, ...]] = {
-    "limiter.tokens": ("tests/limiter/test_tokens.py", "tests/limiter/test_token_arithmetic.py"),
+    "limiter.tokens": ("tests/limiter/test_token_arithmetic.py", "tests/limiter/test_tokens.py"),
     "protocol": (
         "tests/test_protocol.py",
         "tests/test_protocol_readers.py",
@@ -128,7 +128,7 @@ def mutants_of(source: str) -> Iterator[Mutant]:
         for occurrence, (line, _) in enumerate(places):
             changed = mutate_code(source, maker, occurrence)
             # The `*` before keyword-only parameters is no multiplication.
-            if changed is None or not _compiles(changed) or changed.count("/, ") > source.count("/, "):
+            if changed is None or not _compiles(changed) or changed.count("/,") > source.count("/,"):
                 continue
             new = changed.splitlines()
             at = next((n for n, (a, b) in enumerate(zip(lines, new, strict=False)) if a != b), line - 1)
