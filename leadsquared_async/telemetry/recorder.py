@@ -35,8 +35,9 @@ from leadsquared_async.telemetry.metrics import (
 
 __all__ = ["MetricsRecorder", "add_retry_to_span"]
 
-A_WAIT = 0.001
-"""Seconds from which a call counts as having waited; a free token takes a few microseconds."""
+A_WAIT = 0.02
+"""Seconds from which a call counts as having waited: a free token takes microseconds, but a busy machine may
+stop the process for some milliseconds meanwhile."""
 ABANDONED = "CancelledError"
 """The error type of a call whose caller has left."""
 
