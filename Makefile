@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 WORKERS = -n 4 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench hunt docs clean
+.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +58,9 @@ SECONDS ?= 300
 
 hunt: $(STAMP) ## look for errors at random, for SECONDS=300: crashes, cancellations, faults, a bad network, mutants
 	$(BIN)/python -m tests.hunt --seconds $(SECONDS)
+
+budgets: $(STAMP) ## the ratios that must not get worse, with room for noise, in under two minutes
+	$(BIN)/python -m benchmarks --room 1.3 capture_cost import_cost waiting_cost token_cost
 
 docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py

@@ -1,10 +1,12 @@
-"""Run the benchmarks that are named, or all: `python -m benchmarks [--keep] [name]...`.
+"""Run the benchmarks that are named, or all: `python -m benchmarks [--keep] [--room FACTOR] [name]...`.
 
-With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md from all that is there.
+With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md from all that is there. With
+--room 1.3 a budget is missed only by more than 30 %, as on a machine that has other work to do.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import sys
@@ -16,8 +18,12 @@ from benchmarks.results import NAMES, keep
 
 def main(arguments: list[str]) -> int:
     """The exit status: 0 if every budget was met, 1 if one was missed, 2 for an unknown name."""
-    is_kept = "--keep" in arguments
-    names = [argument for argument in arguments if argument != "--keep"]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--room", type=float, default=1.0)
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args(arguments)
+    names: list[str] = given.names
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
@@ -29,10 +35,10 @@ def main(arguments: list[str]) -> int:
         for result in benchmark.measure():
             results.append(result)
             print(f"{name:<13} {result}", flush=True)
-            missed += isinstance(result, Figure) and not result.is_met
-        if is_kept:
+            missed += isinstance(result, Figure) and not result.is_met_with(given.room)
+        if given.keep:
             keep(name, benchmark.__doc__ or "", results)
-    if is_kept:
+    if given.keep:
         page.main()
     if missed:
         print(f"{missed} missed")

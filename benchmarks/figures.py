@@ -30,8 +30,12 @@ class Figure:
     @property
     def is_met(self) -> bool:
         """Whether the value keeps to its bounds; always, if it has none."""
-        return (self.most is None or self.value <= self.most) and (
-            self.least is None or self.value >= self.least
+        return self.is_met_with(room=1.0)
+
+    def is_met_with(self, room: float) -> bool:
+        """Whether it keeps to bounds that are wider by this factor."""
+        return (self.most is None or self.value <= self.most * room) and (
+            self.least is None or self.value * room >= self.least
         )
 
     @property
