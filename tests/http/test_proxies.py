@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import logging
-import sys
 from collections.abc import AsyncIterator
+from unittest import mock
 from urllib.parse import quote
 
 import httpcore
@@ -173,7 +173,8 @@ async def test_a_proxy_that_is_no_address_is_refused_by_its_variable(
 
 async def test_a_socks_proxy_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error has the command that installs the package."""
-    monkeypatch.setitem(sys.modules, "socksio", None)
+    missing = mock.Mock(side_effect=RuntimeError)  # as httpcore's class without the package
+    monkeypatch.setattr(httpcore, "AsyncSOCKSProxy", missing)
     monkeypatch.setenv("ALL_PROXY", f"socks5://me:{PASSWORD}@proxy.invalid")
     with pytest.raises(ConfigurationError) as caught:
         await client().__aenter__()
