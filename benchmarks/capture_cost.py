@@ -37,8 +37,10 @@ NO_LIMIT = RateLimit(10_000, per=0.1)
 """So wide that nobody ever waits for a token."""
 CONNECTIONS = NO_LIMIT.calls + 8
 LIMITS = httpx.Limits(
-    max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60.0
+    max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=600.0
 )
+"""The server answers so fast that few of 200 connections are in use at a time. With a real one all are, so
+none may expire during the run."""
 CONTENT = json.dumps(
     [{"Attribute": name, "Value": value} for name, value in LEAD.items()], separators=(",", ":")
 ).encode()
