@@ -86,7 +86,6 @@ class Settler:
             await self._finish(row, ItemState.ACCEPTED, attempts, request_id=request_id)
             return
         await self._writer.persist(Store.accepted, row.id, time.time(), attempts, request_id)
-        self.changed.set()
 
     # Final
 
