@@ -7,7 +7,7 @@ import time
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-AT_ONCE = 50
+AT_ONCE = 20
 """Examples between two looks at the clock."""
 
 

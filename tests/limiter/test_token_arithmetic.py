@@ -253,6 +253,22 @@ def test_a_withdrawn_token_that_is_out_is_not_replaced() -> None:
     assert (tokens.capacity, tokens.held, tokens.next_due) == (4, 4, NEVER)
 
 
+def test_tokens_out_beyond_the_capacity_are_dropped_as_they_return() -> None:
+    """Used or not, and all those that are due if more are still out."""
+    tokens = bucket(spent=4)
+    tokens.count_429(START, None, None)
+    tokens.release_unused()
+    assert (tokens.free, tokens.out, tokens.held) == (0, 3, 3)
+    tokens = bucket(spent=4)
+    for number in range(3):
+        tokens.count_429(START + number, None, None)
+    for left in (3, 2, 1):
+        tokens.release(START + 3.0, counted=True)
+        assert (tokens.out, len(tokens._due)) == (left, 0)
+    tokens.release(START + 3.0, counted=True)
+    assert (tokens.free, tokens.out, len(tokens._due)) == (0, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("limit", "pause", "until"),
     [
@@ -441,6 +457,17 @@ def test_a_shorter_window_does_not_wait_for_calls_made_before_the_former() -> No
     tokens.set_declared(START + 1.0, RateLimit(4, per=5.0))
     tokens.set_declared(START + 1.5, RateLimit(4, per=1.0))
     assert tokens.paused_until < START + 1.5
+
+
+def test_a_call_that_ended_exactly_one_new_window_ago_still_counts() -> None:
+    """Its token is due a hair later."""
+    tokens = bucket(spent=1, ended=1)
+    tokens.settle(START + 10.0)
+    assert tokens.free == 4
+    tokens.set_declared(START + 10.0, RateLimit(4, per=10.0, margin=0.0))
+    assert (tokens.free, tokens.held) == (3, 4)
+    tokens.set_declared(START + 10.0, RateLimit(4, per=9.0, margin=0.0))
+    assert tokens.held == 4
 
 
 def test_the_ends_of_calls_stay_in_order_when_the_window_shrinks() -> None:
