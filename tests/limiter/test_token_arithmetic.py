@@ -470,6 +470,16 @@ def test_a_call_that_ended_exactly_one_new_window_ago_still_counts() -> None:
     assert tokens.held == 4
 
 
+def test_unknown_calls_ended_no_later_than_the_oldest_known_one() -> None:
+    """A larger limit fills up with the oldest."""
+    tokens = Tokens(RateLimit(2, per=2.0))
+    for end in (0.0, 1.0):
+        tokens.take(START)
+        tokens.release(START + end, counted=True)
+    tokens.set_declared(START + 1.0, LIMIT)
+    assert [*tokens._ends] == [START, START, START, START + 1.0]
+
+
 def test_the_ends_of_calls_stay_in_order_when_the_window_shrinks() -> None:
     """A call without an answer counts as ended before those that ended after it."""
     tokens = bucket(spent=2, limit=RateLimit(4, per=10.0))
@@ -507,3 +517,10 @@ def test_calls_assumed_later_are_in_order_with_the_others() -> None:
     tokens.release(START, counted=False)
     tokens.assume_spent(START, START - 1.0, 1)
     assert [*tokens._late] == [START + 1.0, START + 2.0]
+
+
+def test_tokens_that_are_back_by_now_are_assumed_to_be_spent_as_well() -> None:
+    """Those that were due before are free first."""
+    tokens = bucket(spent=4, ended=4)
+    tokens.assume_spent(START + 10.0, START + 10.0)
+    assert (tokens.free, len(tokens._late)) == (0, 4)
