@@ -375,6 +375,18 @@ def test_a_doubt_lasts_as_long_as_the_patience() -> None:
         assert tokens.count_429(START + after, None, named) is believed
 
 
+@pytest.mark.parametrize(("after", "windows"), [(119.9, 24), (120.0, 12)])
+def test_a_trial_that_lasts_as_long_as_the_patience_has_succeeded(after: float, windows: int) -> None:
+    """A 429 before its end doubles the time to the next trial; one at its end does not."""
+    tokens, named = Tokens(RateLimit(25, per=5.0)), RateLimit(10, per=5.0)
+    assert tokens.count_429(START, None, named)
+    tokens.take(START)
+    tokens.settle(START + 60.0)
+    assert tokens.learnt is None
+    assert tokens.count_429(START + after, None, named)
+    assert tokens.patience == windows * 5.0
+
+
 # Limits that change
 
 
