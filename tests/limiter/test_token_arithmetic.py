@@ -130,6 +130,8 @@ def test_only_a_poll_delays_the_next_poll() -> None:
     assert tokens.earliest_of(Lane.STATUS, START, 2) == START + 3.0
     assert tokens.earliest_of(Lane.STATUS, START + 5.0, 1) == START + 6.0
     assert tokens.earliest_of(Lane.BATCH, START, 2) == START
+    slow = Tokens(RateLimit(4, per=4.0, margin=0.0))
+    assert slow.earliest_of(Lane.STATUS, START, 2) == START + 4.0
 
 
 def test_tokens_return_one_window_after_their_call_and_one_spacing_apart() -> None:
