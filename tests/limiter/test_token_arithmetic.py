@@ -471,6 +471,11 @@ def test_a_shorter_window_does_not_wait_for_calls_made_before_the_former() -> No
     tokens.set_declared(START + 1.0, RateLimit(4, per=5.0))
     tokens.set_declared(START + 1.5, RateLimit(4, per=1.0))
     assert tokens.paused_until < START + 1.5
+    at_once = bucket(spent=1, limit=RateLimit(4, per=1.0))
+    at_once.release(START + 1.0, counted=True)
+    at_once.set_declared(START + 1.0, RateLimit(4, per=5.0))
+    at_once.set_declared(START + 1.5, RateLimit(4, per=1.0))
+    assert at_once.paused_until == pytest.approx(START + 6.0, abs=HAIR)
 
 
 def test_a_call_that_ended_exactly_one_new_window_ago_still_counts() -> None:
