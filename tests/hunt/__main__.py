@@ -1,7 +1,7 @@
 """`python -m tests.hunt --seconds 600`: look for errors in each way of this folder.
 
-Each piece gets an equal share of the time, the mutants of the pure core last. The first error ends the run.
-Its steps, seed or case are printed: make them a test in the folder of what was wrong.
+Each piece gets an equal share of the time, the mutants of one module of the pure core last. The first error
+ends the run. Its steps, seed or case are printed: make them a test in the folder of what was wrong.
 """
 
 from __future__ import annotations
