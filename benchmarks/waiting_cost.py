@@ -21,7 +21,7 @@ from benchmarks.processes import Process, say
 from leadsquared_async import LeadSquared, RateLimit
 
 WAITERS = (100, 1_000, 10_000, 100_000)
-MOST_BYTES = 4_000
+MOST_BYTES = 9_000
 SLOW = RateLimit(1, per=3600.0)
 
 

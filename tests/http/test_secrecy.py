@@ -219,8 +219,8 @@ async def test_no_fault_on_the_wire_makes_a_key_or_a_person_show(fault: str) -> 
     """The same holds over a real socket, with all loggers at DEBUG and requests instrumented."""
     async with watching() as watch, Sandbox(limit=None) as sandbox:
         sandbox.books.faults = Faults(probabilities={fault: 1.0}, drip=0.001)
-        async with client_of(sandbox, **{**QUICK, "timeout": 0.15}) as lsq:
-            error = await failure(lsq.leads.capture(PERSON, deadline=1.0))
+        async with client_of(sandbox, **{**QUICK, "timeout": 0.5}) as lsq:
+            error = await failure(lsq.leads.capture(PERSON, deadline=3.0))
             sandbox.books.faults = Faults()
             if fault != "429":  # whose message slows the client down
                 receipt = await lsq.leads.capture(PERSON)
