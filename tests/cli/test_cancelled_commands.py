@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 import httpx
@@ -22,7 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leadsquared_async import LeadSquared, Outbox
-from leadsquared_async.cli import delivering, demo, history, run_options
+from leadsquared_async.cli import delivering, demo, run_options
 from leadsquared_async.cli.app import app
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exporting import Form, _export
@@ -84,7 +83,7 @@ class World:
         patch.setattr(Outbox, "__init__", make)
         patch.setattr(sqlite3, "connect", connected)
         patch.setattr(run_options, "LOOPBACK", {"sandbox.invalid"})
-        patch.setattr(history, "httpx", SimpleNamespace(AsyncClient=ask, HTTPError=httpx.HTTPError))
+        patch.setattr(httpx, "AsyncClient", ask)
         patch.setattr(Connection, "client", lambda _connection, *, quick=False: self._client())
         patch.setattr(demo, "LeadSquared", lambda **_options: self._client())
         patch.setattr(demo, "Sandbox", self._sandbox)

@@ -170,6 +170,6 @@ async def test_an_update_is_confirmed_once_its_lead_is_on_disk(tmp_path: Path) -
         api.receive_contact(2)
         await until(lambda: len(api.sent) == 2)
         assert api.texts()[1] == "That did not work. Please try again in a minute."
-        assert "update 2 failed with OutboxError" in program.said
+        await program.says("update 2 failed with OutboxError")
         assert "Traceback" not in program.said
         await program.stopped()
