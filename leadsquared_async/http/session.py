@@ -257,8 +257,8 @@ class Session:
         self.check_usable()
         self._state = _State.CLOSED
         ending = [task for cancel in stop for task in cancel()]
-        for end in list(self._at_closing):
-            end()
+        while self._at_closing:
+            self._at_closing.pop()()
         try:
             if ending:
                 await asyncio.wait(ending)
