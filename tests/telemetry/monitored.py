@@ -41,7 +41,12 @@ async def _traffic(sandbox: Sandbox, lsq: LeadSquared, outbox: Outbox, seconds: 
     phases = {
         "forms": Faults(),
         "429s": Faults(probabilities={"429": 0.2}),
-        "errors": Faults(probabilities={"503": 0.1, "500-mx": 0.1, "lost+taken": 0.05}),
+        # The first calls are rejected, so that each round has a dead letter before its hold.
+        "errors": Faults(
+            script=("500-mx",) * 4,
+            operations=("capture", "bulk"),
+            probabilities={"503": 0.1, "500-mx": 0.1, "lost+taken": 0.05},
+        ),
         "hold": Faults(probabilities={"403": 1.0}),
         "back": Faults(),
     }
