@@ -72,7 +72,10 @@ class Writer:
     async def open(self) -> None:
         """Open the file; raises OutboxError if that fails."""
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._run(self._open, partial(_resolve, opened))
+        try:
+            self._run(self._open, partial(_resolve, opened))
+        except RuntimeError as error:
+            raise OutboxError(f"{self.path}: {error}") from None
         await opened
 
     async def write(self, do: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -206,7 +209,10 @@ class Writer:
         if self._closed is None:
             self._is_closed = True
             self._closed = asyncio.get_running_loop().create_future()
-            self._run(self._close_store, partial(_resolve, self._closed))
+            try:
+                self._run(self._close_store, partial(_resolve, self._closed))
+            except RuntimeError:  # no thread could be started, so the file is not open
+                _resolve(self._closed, None)
             self._thread.end()
         return self._closed
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -448,6 +449,19 @@ async def test_a_writer_without_a_thread_stores_nothing(
             with pytest.raises(OutboxError, match=r"this change was not stored.*new thread"):
                 await outbox.put(lead(1), key="a")
         assert (await outbox.put(lead(1), key="a")).is_new
+
+
+async def test_an_outbox_that_gets_no_thread_does_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It raises an error of the outbox, which `outbox serve` retries, and blames no disk."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _refuse)
+        with pytest.raises(OutboxError, match="new thread"):
+            await Outbox(tmp_path / "leads.db").open()
+    assert not caplog.records
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        assert (await outbox.put(lead(1))).is_new
 
 
 def _refuse(*_: Any) -> Any:
