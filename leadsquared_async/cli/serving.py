@@ -14,6 +14,7 @@ from leadsquared_async import LeadSquared, Outbox, OutboxSnapshot
 from leadsquared_async.cli.addresses import Address, listener
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.exits import ExitStatus, error_text
+from leadsquared_async.cli.files.private_files import without_links
 from leadsquared_async.cli.log_lines import LogFormat, logging_lines
 from leadsquared_async.cli.options import BulkRate, NoConfirm, OutboxFiles, option
 from leadsquared_async.cli.outboxes import HELD, counts_of
@@ -86,7 +87,7 @@ def serve(
         async def run() -> None:
             ending = asyncio.Event()
             async with connection.client() as lsq, asyncio.TaskGroup() as tasks:
-                distinct = {path.resolve(): path for path in files}.values()
+                distinct = {without_links(path): path for path in files}.values()
                 deliveries = [FileDelivery(path, lsq, ending, confirm=not no_confirm) for path in distinct]
                 running = [tasks.create_task(delivery.run()) for delivery in deliveries]
                 async with serving(pages(lambda: readiness_of(deliveries), metrics), bound):

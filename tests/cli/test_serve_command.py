@@ -235,6 +235,18 @@ async def test_a_file_that_is_named_twice_is_delivered_once(tmp_path: Path) -> N
     assert len(response.json()["outboxes"]) == 1
 
 
+async def test_a_loop_of_links_is_named_and_tried_again(tmp_path: Path) -> None:
+    """The other file is delivered meanwhile, and the first once the loop is mended."""
+    (tmp_path / "a.db").symlink_to("b.db")
+    (tmp_path / "b.db").symlink_to("a.db")
+    async with Sandbox(limit=None) as sandbox, served(sandbox, tmp_path, "a.db") as program:
+        await program.says('"event": "unusable"')
+        await put(tmp_path, 4)
+        await until(lambda: numbers(sandbox) == [4])
+        (tmp_path / "b.db").unlink()
+        await program.says("a.db: delivering")
+
+
 async def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
     """Nothing is put by this process, so that no commit fails; the new file is delivered."""
     async with Sandbox(limit=None) as sandbox, served(sandbox, tmp_path) as program:
