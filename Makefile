@@ -59,7 +59,7 @@ SECONDS ?= 300
 hunt: $(STAMP) ## look for errors at random, for SECONDS=300: crashes, cancellations, faults, a bad network, mutants
 	$(BIN)/python -m tests.hunt --seconds $(SECONDS)
 
-budgets: $(STAMP) ## the ratios that must not get worse, with room for noise, in under two minutes
+budgets: $(STAMP) ## the ratios that must not get worse, with room for noise
 	$(BIN)/python -m benchmarks --room 1.3 capture_cost import_cost waiting_cost token_cost
 
 docs: $(STAMP) ## type-check and run every snippet of README and docs

@@ -1,4 +1,8 @@
-"""60,000 leads from a generator through `capture_many`, in a process of its own: what is held of them?"""
+"""60,000 leads from a generator through `capture_many`, in a process of its own: what is held of them?
+
+The limit is out of the way. Measured are the growth of the process's peak memory after the first 2,000, and
+how far the source is ahead of its consumer.
+"""
 
 from __future__ import annotations
 

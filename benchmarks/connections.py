@@ -1,4 +1,7 @@
-"""Connections that 200 captures open through the default limit, in real time."""
+"""Connections that 200 captures open through the default limit, in real time.
+
+The server counts the connections that it accepts.
+"""
 
 from __future__ import annotations
 

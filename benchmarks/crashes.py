@@ -1,5 +1,9 @@
 """Processes killed fifty times, ended, stopped and starved of disk while they put and deliver: is any lead
-lost?"""
+lost?
+
+"Promised": `put` returned. 50 processes are killed at any moment; others end, are stopped for a while, or
+have no room on their disk, at 25 calls in 0.4 s. SQLite checks the file after each death. Linux only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What a run with a file costs until its rows are in the outbox: processor time a row, and memory."""
+"""What a run with a file costs until its rows are in the outbox: processor time a row, and memory.
+
+The key is wrong, so that the run ends once all rows are in the outbox. The memory is that of ten times as
+many rows, beside the first run.
+"""
 
 from __future__ import annotations
 

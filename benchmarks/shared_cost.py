@@ -1,4 +1,8 @@
-"""What a token of the shared store costs beside one of the local bucket, and how often the store is asked."""
+"""What a token of the shared store costs beside one of the local bucket, and how often the store is asked.
+
+A token of a `SharedLimiter` from a Valkey on this machine: CPU in the process and in the store, the wait, and
+the store's requests a token.
+"""
 
 from __future__ import annotations
 

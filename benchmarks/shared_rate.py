@@ -1,5 +1,10 @@
 """Four and eight processes on one shared limit, in real time, over a network that is not even: is any call
-refused, however the server counts, and what is lost against one process alone?"""
+refused, however the server counts, and what is lost against one process alone?
+
+Batches without end at 25 in 5 s over real sockets with 40 to 120 ms a round trip, for each way of counting.
+The figures are the worst of all ways. The rate is compared with that of one process alone, which runs at the
+same time against sandboxes of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""CPU of taking a token and giving it back."""
+"""CPU of taking a token and giving it back.
+
+Microseconds of the bucket, with nobody and with 1,000 others waiting.
+"""
 
 from __future__ import annotations
 
