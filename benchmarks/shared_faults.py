@@ -2,9 +2,9 @@
 that is stopped, a limit that changes. Is any call refused, or any lead lost?
 
 Refusals and arrivals while a process is killed and replaced every 5 s for a minute, while the store is
-stopped for 20 s and started empty, and while each process is replaced by one that declares 20 in 5 s. "Counted
-otherwise": the recorded arrivals, counted in each other way but the strict one. "Back": seconds from the kill
-until others may spend the tokens of the dead.
+stopped for 20 s and started empty, and while each process is replaced by one that declares 20 in 5 s.
+"Counted otherwise": the recorded arrivals, counted in each other way but the strict one. "Back": seconds from
+the kill until others may spend the tokens of the dead.
 """
 
 from __future__ import annotations

@@ -24,6 +24,22 @@ def leads(count: int | None = None) -> Iterator[dict[str, str]]:
     return (lead(number) for number in (itertools.count() if count is None else range(count)))
 
 
+class Counted:
+    """So many leads, and how many of them were pulled."""
+
+    def __init__(self, count: int) -> None:
+        self._leads = leads(count)
+        self.pulled = 0
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return self
+
+    def __next__(self) -> dict[str, str]:
+        item = next(self._leads)
+        self.pulled += 1
+        return item
+
+
 async def read(results: Results[Any], raises: type[BaseException] | None = None) -> list[Result[Any]]:
     """The results as they come, to their end or to the error that the iteration has to raise."""
     found: list[Result[Any]] = []

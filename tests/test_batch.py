@@ -32,7 +32,7 @@ from leadsquared_async.http.run import run
 from leadsquared_async.results import Result
 from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
 from tests import clients
-from tests.batches import WIDE, lead, leads, read
+from tests.batches import WIDE, Counted, lead, leads, read
 from tests.clients import KEYS, client_of, virtual_client
 
 
@@ -150,23 +150,17 @@ def test_waiting_for_tokens_counts_against_no_deadline() -> None:
 @pytest.mark.parametrize("concurrency", [1, 2, 32])
 def test_no_more_than_concurrency_are_pulled_and_not_taken(concurrency: int) -> None:
     """A slow consumer keeps the source waiting, and calls under way are bounded."""
-    pulled = 0
-
-    def counted() -> Iterator[dict[str, str]]:
-        nonlocal pulled
-        for item in leads(100):
-            pulled += 1
-            yield item
+    source = Counted(100)
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.capture_many(counted(), concurrency=concurrency) as results:
+        async with lsq.leads.capture_many(source, concurrency=concurrency) as results:
             await asyncio.sleep(100.0)
-            assert pulled == concurrency
+            assert source.pulled == concurrency
             done = 0
             async for _ in results:
                 done += 1
                 await asyncio.sleep(1.0)
-                assert pulled == min(done + concurrency, 100)
+                assert source.pulled == min(done + concurrency, 100)
         assert done == 100
 
     play(send)
@@ -294,19 +288,13 @@ def test_a_path_that_does_not_exist_stops_its_own_operation_only() -> None:
 
 def test_a_batch_holds_few_leads_that_wait_for_the_limit() -> None:
     """However many may be pending, only a few more are pulled than the limit lets pass."""
-    pulled = 0
-
-    def counted() -> Iterator[dict[str, str]]:
-        nonlocal pulled
-        for item in leads(100):
-            pulled += 1
-            yield item
+    source = Counted(100)
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.capture_many(counted(), concurrency=50) as results:
+        async with lsq.leads.capture_many(source, concurrency=50) as results:
             async for _ in results:
-                assert pulled <= len(books.arrivals) + UNSENT + 1
-        assert books.accepted == pulled == 100
+                assert source.pulled <= len(books.arrivals) + UNSENT + 1
+        assert books.accepted == source.pulled == 100
 
     play(send, options={"rate_limit": RateLimit(4, per=0.5)})
 
