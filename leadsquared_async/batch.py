@@ -40,7 +40,7 @@ from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.results import Result, Results, tell_unread
 from leadsquared_async.submissions import Submission
 
-__all__ = ["FOLLOWED", "UNSENT", "Batch", "Pending", "Source"]
+__all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
 
 UNSENT = 4
 """Calls that wait for the limit at once: the next one is always ready, and few are held in memory."""
