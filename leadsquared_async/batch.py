@@ -42,8 +42,8 @@ from leadsquared_async.submissions import Submission
 
 __all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
 
-UNSENT = 4
-"""Calls that wait for the limit at once: the next one is always ready, and few are held in memory."""
+UNSENT = 1
+"""Calls that wait for the limit at once: one is ready for the next token, and no more are held in memory."""
 FOLLOWED = 1000
 """Requests followed at once; they share status calls."""
 GRACE = 8.0

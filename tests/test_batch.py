@@ -241,7 +241,7 @@ def test_an_account_fault_stops_the_pulling(fault: str, kind: type[Exception], m
         assert {type(error) for error in failed} == {kind}
         assert caught.value in failed
         deliveries = [error.delivery for error in failed]
-        assert deliveries.count(Delivery.NOT_SENT) >= 3
+        assert deliveries.count(Delivery.NOT_SENT) >= 1
         assert set(deliveries) == {Delivery.NOT_SENT, Delivery.REJECTED}
         assert {error.fault for error in failed} == {caught.value.fault}  # type: ignore[attr-defined]
         words = re.compile(rf"an earlier \S+ failed with {kind.__name__}, which affects every item")
@@ -293,25 +293,27 @@ def test_a_batch_holds_few_leads_that_wait_for_the_limit() -> None:
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(source, concurrency=50) as results:
             async for _ in results:
-                assert source.pulled <= len(books.arrivals) + 5
+                assert source.pulled <= len(books.arrivals) + 2
         assert books.accepted == source.pulled == 100
 
     play(send, options={"rate_limit": RateLimit(4, per=0.5)})
 
 
 def test_credentials_that_fail_give_each_lead_one_result() -> None:
-    """An account-level error before anything was sent: no lead has two results."""
+    """An account-level error before anything was sent: no lead is lost or has two results."""
 
     async def keys() -> Any:
         await asyncio.sleep(0.1)
         raise PermissionError("the vault is sealed")
 
     async def send(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.capture_many(leads(100), concurrency=4) as results:
-            done = [await anext(results) for _ in range(4)]
-            with pytest.raises(ConfigurationError):
-                await anext(results)
-        assert sorted(result.index for result in done) == list(range(4))
+        source = Counted(100)
+        done: list[Result[Any]] = []
+        async with lsq.leads.capture_many(source, concurrency=4) as results:
+            with pytest.raises(ConfigurationError):  # noqa: PT012
+                async for result in results:
+                    done.append(result)  # noqa: PERF401
+        assert sorted(result.index for result in done) == list(range(source.pulled))
         assert {result.error.delivery for result in done if result.error} == {Delivery.NOT_SENT}
         assert not books.arrivals
 
@@ -507,7 +509,7 @@ def test_every_error_of_a_submission_names_its_reference_and_operation(fault: st
                     done.append(result)  # noqa: PERF401
             except (AuthenticationFailed, Forbidden, QuotaExceeded, ClientClosed):
                 pass
-        assert len(done) >= (0 if fault == "closed" else 5)
+        assert len(done) >= (0 if fault == "closed" else 2)
         for result in done:
             assert result.error is not None
             assert result.error.reference == result.item.reference == f"form-{result.index}"
