@@ -21,8 +21,10 @@ __all__ = ["Connections", "Failure", "failure"]
 KEEPALIVE = 50.0
 """Seconds before an idle connection is closed. httpx's 5 equals the rate limit's window: every second call
 would open a new connection. Many load balancers close after 60, which must not happen during a call."""
+SPARE, SURPLUS_AFTER = 2, 10.0
+"""The idle connections to keep beyond these seconds: a burst opens 25, and a steady rate uses few of them."""
 LOOK_EVERY = 1.0
-"""Seconds between two searches for idle connections that the server has closed."""
+"""Seconds between two searches for idle connections that can be closed."""
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -99,7 +101,7 @@ class _ToHost:
         self._url = url
         self._create = create
         self._all: dict[httpcore.AsyncConnectionInterface, Network] = {}
-        self._idle: list[httpcore.AsyncConnectionInterface] = []
+        self._idle: dict[httpcore.AsyncConnectionInterface, float] = {}  # and since when, the latest last
         self._looked = time.monotonic()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
@@ -124,7 +126,7 @@ class _ToHost:
 
     async def _take(self) -> httpcore.AsyncConnectionInterface:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.popitem()
             if not connection.has_expired():  # nor closed by the server
                 return connection
             await self.drop(connection)
@@ -134,18 +136,27 @@ class _ToHost:
         return connection
 
     async def put_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        """Keep it for the next request, and close idle connections that can no longer be used."""
+        """Keep it for the next request, and close idle connections that are of no more use."""
         if not connection.is_idle() or _has_more(connection):
             await self.drop(connection)
             return
-        self._idle.append(connection)
         now = time.monotonic()
+        self._idle[connection] = now
         if now - self._looked >= LOOK_EVERY:
             self._looked = now
-            expired = {one for one in self._idle if one.has_expired()}
-            self._idle = [one for one in self._idle if one not in expired]
-            for useless in expired:
+            for useless in self._take_useless(now):
                 await self.drop(useless)
+
+    def _take_useless(self, now: float) -> list[httpcore.AsyncConnectionInterface]:
+        surplus = len(self._idle) - SPARE
+        useless = [
+            connection
+            for place, (connection, since) in enumerate(self._idle.items())
+            if connection.has_expired() or (place < surplus and now - since >= SURPLUS_AFTER)
+        ]
+        for connection in useless:
+            del self._idle[connection]
+        return useless
 
     async def drop(self, connection: httpcore.AsyncConnectionInterface) -> None:
         if (network := self._all.get(connection)) is not None:

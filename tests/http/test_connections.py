@@ -37,6 +37,20 @@ async def test_a_connection_is_used_again_the_last_used_first(sandbox: Sandbox) 
         assert all(connection.is_closed() for connection in older)
 
 
+async def test_a_burst_leaves_few_idle_connections(sandbox: Sandbox) -> None:
+    """Of its connections, those that calls at a steady rate do not use are closed, but for two."""
+    began = time.monotonic()
+    now = SimpleNamespace(monotonic=lambda: began)
+    with mock.patch("leadsquared_async.http.connections.time", now):
+        async with client_of(sandbox) as lsq:
+            connections = own_connections(lsq, sandbox.url)
+            await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(5)))
+            for seconds, kept in ((9.0, 5), (11.0, 2), (30.0, 2)):
+                now.monotonic = lambda seconds=seconds: began + seconds
+                await lsq.leads.capture(LEAD)
+                assert len(connections._all) == len(connections._idle) == kept
+
+
 async def test_a_connection_that_was_idle_for_long_is_not_used_again(sandbox: Sandbox) -> None:
     """The next call goes over a new one."""
     async with client_of(sandbox) as lsq:
