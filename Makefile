@@ -4,11 +4,11 @@
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV ?= .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
-BIN = $(VENV)/bin
+BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP = $(VENV)/.installed
 WORKERS = -n 4 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs clean
+.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs dist clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -65,5 +65,12 @@ budgets: $(STAMP) ## the ratios that must not get worse, with room for noise
 docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py
 
+dist: $(STAMP) ## build what would be published into dist/, and install and use it with each extra
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --group dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tests.distribution dist
+
 clean:
-	rm -rf .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf dist .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis
