@@ -8,13 +8,15 @@ BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP = $(VENV)/.installed
 WORKERS = -n 4 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs dist clean
+.PHONY: setup demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs dist clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi --group bench
 	touch $(STAMP)
+
+setup: $(STAMP) ## the virtual environment .venv, with all that the targets below need
 
 DEMO = .venv-demo/.installed
 
