@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
@@ -40,7 +39,6 @@ from leadsquared_async.retry import are_attempts_used_up, may_retry, without_att
 
 __all__ = ["BeforeRetry", "BeforeSend", "Sent", "run"]
 
-T = TypeVar("T")
 BeforeSend = Callable[[], Awaitable[None]]
 BeforeRetry = Callable[[Delivery], None]
 
@@ -60,15 +58,15 @@ class Sent:
     waited: float
 
 
-async def run(
+def run(
     session: Session,
     call: Call,
     settings: Settings,
     before_send: BeforeSend | None,
     before_retry: BeforeRetry | None,
-) -> Sent:
+) -> Coroutine[Any, Any, Sent]:
     """Make the call, with retries as its outcome and the settings require; see `Sender.send`."""
-    return await _Run(session, call, settings, before_send, before_retry).to_its_end()
+    return _Run(session, call, settings, before_send, before_retry).to_its_end()
 
 
 class _Run:
@@ -88,7 +86,6 @@ class _Run:
         self._before_retry = before_retry
         self._began = clock.now()
         self._deadline = None if settings.deadline is None else self._began + settings.deadline
-        self._first: Attempt | None = None
         self._last: Outcome | None = None
         self._deliveries: list[Delivery] = []  # one per attempt so far
         self._exceptions: list[int] = []  # the attempts that failed with a .NET exception
@@ -99,43 +96,54 @@ class _Run:
 
     async def to_its_end(self) -> Sent:
         try:
-            attempt = await self._last_attempt()
-            if not attempt.outcome.succeeded:
-                if attempt.out_of_time:
-                    raise self._deadline_exceeded("before another attempt") from self._last_error()
-                raise self._final_error(attempt.outcome)
+            attempt = await self._attempt()
+            if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
+                attempt = await self._retry(attempt)
+        except (ClientClosed, ConfigurationError) as shared:
+            error = self._own(shared)
+            self._tell_end(error)
+            raise error from error.__cause__
         except LeadSquaredError as error:
             self._tell_end(error)
+            raise
+        except (asyncio.CancelledError, Exception):
+            if self._last is not None and not self._is_exchanging:
+                self._session.in_flight.leave(self._call, self._deliveries, self._last)
             raise
         self._tell_end(None)
         return Sent(attempt.outcome, len(self._deliveries), self._waited)
 
-    async def _last_attempt(self) -> Attempt:
-        try:
-            attempt: Attempt = await self._attempt()
-            if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
-                self._first = attempt
-                attempt = await retrying(
-                    self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._begin_retry
-                )(self._next_attempt)
-        except ClientClosed:
-            raise self._closed() from self._last_error()
-        except (asyncio.CancelledError, Exception) as error:
-            is_reported = self._is_exchanging or isinstance(error, LeadSquaredError)
-            if self._last is not None and not is_reported:
-                self._session.in_flight.leave(self._call, self._deliveries, self._last)
-            raise
-        return attempt
-
-    async def _next_attempt(self) -> Attempt:
-        """Return the first attempt, which was already made, then make others."""
-        first, self._first = self._first, None
-        return first or await self._attempt()
-
     async def _attempt(self) -> Attempt:
-        credentials = await self._credentials()
+        credentials = self._session.credentials.known or await self._credentials()
         limiter = self._session.limiter_for(self._call.limit, credentials)
-        await self._acquire_token(limiter)
+        began = clock.now()
+        try:
+            try:
+                await limiter.acquire(self._call.lane, self._deadline, self._events)
+            finally:
+                self._waited_for_limit += clock.now() - began
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, TimeoutError) and self._deadline is not None:
+                named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
+                raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
+            self._raise_if_recorded(error)
+            raise
+        outcome = await self._exchange(credentials, limiter)
+        if outcome.error is AuthenticationFailed and not self._credentials_renewed:
+            self._last = outcome = await self._with_new_credentials(outcome, credentials)
+        counted = len(self._deliveries) - self._uncounted
+        return Attempt(outcome, counted, len(self._exceptions), self._left())
+
+    async def _credentials(self) -> Credentials:
+        try:
+            async with asyncio.timeout(self._left()):
+                return await self._session.while_open(self._session.credentials.get)
+        except TimeoutError:
+            when = "while waiting for the credentials callable"
+            raise self._deadline_exceeded(when) from self._last_error()
+
+    async def _exchange(self, credentials: Credentials, limiter: Limiter) -> Outcome:
+        """Send the call; its token is returned at the end."""
         with clock.busy():
             await self._prepare(limiter)
             left = self._left()
@@ -149,56 +157,7 @@ class _Run:
         self._deliveries.append(outcome.delivery)
         self._uncounted += outcome.throttled
         self._last = outcome
-        if outcome.error is AuthenticationFailed and not self._credentials_renewed:
-            self._last = outcome = await self._with_new_credentials(outcome, credentials)
-        counted = len(self._deliveries) - self._uncounted
-        return Attempt(outcome, counted, len(self._exceptions), self._left())
-
-    async def _credentials(self) -> Credentials:
-        source = self._session.credentials
-        if source.known is not None:
-            return source.known
-        try:
-            async with asyncio.timeout(self._left()):
-                return await self._shared(source.get)
-        except TimeoutError:
-            when = "while waiting for the credentials callable"
-            raise self._deadline_exceeded(when) from self._last_error()
-
-    async def _with_new_credentials(self, outcome: Outcome, rejected: Credentials) -> Outcome:
-        """After the first 401, retry if the callable returns other credentials."""
-        self._credentials_renewed = True
-        try:
-            async with asyncio.timeout(self._left()):
-                is_renewed = await self._shared(partial(self._session.credentials.renew, rejected))
-        except TimeoutError:
-            is_renewed = False
-        if not is_renewed:
-            return outcome
-        self._uncounted += 1
-        return dataclasses.replace(outcome, retry=RetryHint.YES)
-
-    async def _acquire_token(self, limiter: Limiter) -> None:
-        try:
-            before = clock.now()
-            try:
-                with self._limiter_errors():
-                    await self._shared(partial(limiter.acquire, self._call.lane, self._deadline))
-            finally:
-                self._waited_for_limit += clock.now() - before
-        except TimeoutError as error:
-            if self._deadline is None:
-                raise  # only a custom limiter does this
-            named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
-            raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
-
-    async def _shared(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """Await something shared with other calls; each call raises its own copy of the error."""
-        try:
-            return await self._session.while_open(wait)
-        except ConfigurationError as error:
-            facts = self._facts() | Facts(fault=error.fault, scope=Scope.ACCOUNT, safe_to_retry=False)
-            raise ConfigurationError(f"{self._label}{error}", **facts) from error.__cause__
+        return outcome
 
     async def _prepare(self, limiter: Limiter) -> None:
         """Run `before_send` and tell of the attempt; if one of them prevents sending, return the token."""
@@ -209,26 +168,53 @@ class _Run:
             if self._events.wants(logging.DEBUG):
                 self._tell_sent()
         except BaseException:
-            with self._limiter_errors():
+            try:
                 limiter.release_unused()
+            except (Exception, asyncio.CancelledError) as error:
+                self._raise_if_recorded(error)
+                raise
             raise
 
-    @contextmanager
-    def _limiter_errors(self) -> Generator[None]:
-        """Errors of a limiter of the caller's; an outbox or a task holds, as when LeadSquared is down."""
-        try:
-            yield
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            is_cancelled = (
-                isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
-            )
-            if not self._call.recorded or isinstance(error, LeadSquaredError) or is_cancelled:
-                raise
+    def _raise_if_recorded(self, error: BaseException) -> None:
+        """An error of a custom limiter: an outbox or a task holds, as when LeadSquared is down."""
+        task = asyncio.current_task()
+        is_cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+        if self._call.recorded and not isinstance(error, LeadSquaredError) and not is_cancelled:
             raise LeadSquaredError(
                 f"{self._label}the custom limiter failed with {type(error).__name__}",
                 **(self._facts() | Facts(fault=Fault.SERVER, scope=Scope.SERVER)),
             ) from error
+
+    async def _with_new_credentials(self, outcome: Outcome, rejected: Credentials) -> Outcome:
+        """After the first 401, retry if the callable returns other credentials."""
+        self._credentials_renewed = True
+        renew = partial(self._session.credentials.renew, rejected)
+        try:
+            async with asyncio.timeout(self._left()):
+                is_renewed = await self._session.while_open(renew)
+        except TimeoutError:
+            is_renewed = False
+        if not is_renewed:
+            return outcome
+        self._uncounted += 1
+        return dataclasses.replace(outcome, retry=RetryHint.YES)
+
+    async def _retry(self, first: Attempt) -> Attempt:
+        """Make more attempts until one succeeds; raises the error of the last."""
+        made = [first]
+
+        async def attempt() -> Attempt:
+            return made.pop() if made else await self._attempt()
+
+        retries = retrying(
+            self._call.repeat, self._settings.retry, sleep=self._sleep, before_sleep=self._begin_retry
+        )
+        last: Attempt = await retries(attempt)
+        if last.outcome.succeeded:
+            return last
+        if last.out_of_time:
+            raise self._deadline_exceeded("before another attempt") from self._last_error()
+        raise self._final_error(last.outcome)
 
     async def _sleep(self, seconds: float) -> None:
         self._paused += seconds
@@ -312,10 +298,17 @@ class _Run:
             **facts,
         )
 
-    def _closed(self) -> ClientClosed:
-        """The error when the client is closed during the call."""
+    def _own(self, error: ClientClosed | ConfigurationError) -> ClientClosed | ConfigurationError:
+        """This call's own error of what ends all calls: the client is closed, or its keys or store fail."""
         facts = self._facts() | Facts(scope=Scope.ACCOUNT)
-        return ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)
+        if isinstance(error, ClientClosed):
+            closed = ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)
+            closed.__cause__ = self._last_error()
+            return closed
+        facts |= Facts(fault=error.fault, safe_to_retry=False)
+        failed = ConfigurationError(f"{self._label}{error}", **facts)
+        failed.__cause__ = error.__cause__
+        return failed
 
 
 class Attempt(NamedTuple):

@@ -24,7 +24,8 @@ from leadsquared_async.config import (
 from leadsquared_async.errors import ClientClosed
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.http.in_flight import InFlight
-from leadsquared_async.limiter.interface import ChainedLimiters, Limit, Limiter, LimitSnapshot
+from leadsquared_async.limiter.chained import ChainedLimiters
+from leadsquared_async.limiter.interface import Limit, Limiter, LimitSnapshot
 from leadsquared_async.logs import ClientEvents
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Session:
         self.limits = {Limit.CALLS: options.rate_limit, Limit.BULK: options.bulk_limit}
         self.buckets: dict[Limit, TokenQueue] = {}
         self._credentials: Credentials | None = None
-        self._limiters: dict[Limit, Limiter] = {}  # with these credentials
+        self._limiters: dict[Limit, TokenQueue | ChainedLimiters] = {}  # with these credentials
         self._joined: dict[tuple[Limit, Secret], TokenQueue] = {}
         self._assumed: list[tuple[float, int | None]] = []
         self._at_closing: set[Callable[[], None]] = set()
@@ -183,11 +184,17 @@ class Session:
         finally:
             self._at_closing.discard(end)
 
-    def limiter_for(self, limit: Limit, credentials: Credentials) -> Limiter:
+    def limiter_for(self, limit: Limit, credentials: Credentials) -> TokenQueue | ChainedLimiters:
         """The limiters of a call: the account's token bucket, and the custom limiter if there is one.
 
-        The credentials identify the account.
+        Args:
+            limit: which of the account's limits.
+            credentials: identify the account.
+
+        Raises:
+            ClientClosed: it is closing or closed.
         """
+        self.check_not_closing()
         if self._credentials is not credentials:
             self._credentials = credentials
             self._limiters.clear()
@@ -198,13 +205,14 @@ class Session:
             )
             self.buckets[limit] = bucket
             if self.options.limiter is not None and limit is Limit.CALLS:
-                limiter = ChainedLimiters(bucket, self.options.limiter)
+                limiter = ChainedLimiters(bucket, self.options.limiter, self.while_open)
             self._limiters[limit] = limiter
         return limiter
 
     def _join(self, limit: Limit, credentials: Credentials) -> TokenQueue:
         bucket = self.options.sharing.join(self.options.hosts.host, credentials, limit, self.limits[limit])
         bucket.attach(self.events)
+        self.when_closing(partial(bucket.fail, partial(ClientClosed, CLOSED), self.events))
         self._joined[limit, credentials.api_key] = bucket
         for ended, calls in self._assumed:
             bucket.assume_spent(ended, calls if limit is Limit.CALLS else None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from leadsquared_async.clock import clock
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.lanes import Lane
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncLimiterAdapter",
-    "ChainedLimiters",
     "Limit",
     "LimitSnapshot",
     "Limiter",
@@ -78,36 +75,6 @@ class AsyncLimiterAdapter:
     def release(self, *, counted: bool = True) -> None: ...
     def release_unused(self) -> None: ...
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None: ...
-
-
-class ChainedLimiters:
-    """The account's limiter followed by a custom one, whose methods may all raise."""
-
-    def __init__(self, account: Limiter, callers: Limiter) -> None:
-        self._account = account
-        self._callers = callers
-
-    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
-        await self._account.acquire(lane, deadline)
-        try:
-            at = None if deadline is None else deadline - clock.skipped
-            async with asyncio.timeout_at(at):  # it may ignore the deadline
-                await self._callers.acquire(lane, at)
-        except BaseException:
-            self._account.release_unused()
-            raise
-
-    def release(self, *, counted: bool = True) -> None:
-        self._account.release(counted=counted)
-        self._callers.release(counted=counted)
-
-    def release_unused(self) -> None:
-        self._account.release_unused()
-        self._callers.release_unused()
-
-    def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
-        self._account.on_rate_limited(pause, named)
-        self._callers.on_rate_limited(pause, named)
 
 
 class Limit(Enum):

@@ -202,12 +202,13 @@ class TokenQueue:
         reason = self._grantor.ceiling or ""
         self.events.emit(LimitLowered(what=what, before=before, limit=limit, reason=reason))
 
-    async def acquire(self, lane: Lane, deadline: float | None = None) -> None:
+    async def acquire(self, lane: Lane, deadline: float | None = None, client: object = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
 
         Args:
             lane: the call's priority.
             deadline: the time by `clock.now` until which a token is needed; None waits without a limit.
+            client: whose call it is, for `fail`.
 
         Raises:
             NoTokenInTime: the deadline passed, or is before the earliest possible token.
@@ -222,7 +223,7 @@ class TokenQueue:
                     use.out += 1
                     self._granted += 1
                     return
-                waiter = self._wait(use, lane, deadline, now)
+                waiter = self._wait(use, lane, deadline, client, now)
             except NoTokenInTime:
                 raise
             except BaseException:
@@ -306,6 +307,16 @@ class TokenQueue:
             self._grantor.assume_spent(now, now - ago, calls)
             self._dispatch(now)
 
+    def fail(self, error: Callable[[], Exception], client: object = None) -> None:
+        """Raise an error in the waiters of a client; by default in all."""
+        with self._changing():
+            for lane in self._lanes:
+                for waiter in [it for it in lane.values() if client is None or it.client is client]:
+                    self._leave(waiter)
+                    if not waiter.future.done():
+                        waiter.future.set_exception(error())
+            self._dispatch(self._clock())
+
     def snapshot(self) -> LimitSnapshot:
         """The state at this moment."""
         with self._changing():
@@ -355,15 +366,6 @@ class TokenQueue:
         """Grant available tokens."""
         with self._changing():
             self._dispatch(self._clock())
-
-    def fail_all(self, error: Callable[[], Exception]) -> None:
-        """Raise an error in all waiters."""
-        with self._changing():
-            for lane in self._lanes:
-                for waiter in list(lane.values()):
-                    self._leave(waiter)
-                    if not waiter.future.done():
-                        waiter.future.set_exception(error())
 
     def stop(self) -> None:
         """Cancel all timers."""
@@ -438,7 +440,7 @@ class TokenQueue:
 
     # Waiters ----------------------------------------------------------------------------------------------
 
-    def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, now: float) -> _Waiter:
+    def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, client: object, now: float) -> _Waiter:
         """Join the queue; if this fails, no waiter stays in it and no token is taken."""
         callers = self._lanes[lane]
         ahead = len(callers)
@@ -447,7 +449,7 @@ class TokenQueue:
             if self._grantor.earliest_of(lane, now, ahead) - now > deadline - clock.now():
                 raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
         self._arrivals += 1
-        waiter = _Waiter(self._arrivals, lane, use)
+        waiter = _Waiter(self._arrivals, lane, use, client)
         callers[waiter.number] = waiter
         use.waiting += 1
         try:
@@ -568,12 +570,13 @@ class TokenQueue:
 
 
 class _Waiter:
-    __slots__ = ("expiry", "future", "granted", "lane", "number", "use")
+    __slots__ = ("client", "expiry", "future", "granted", "lane", "number", "use")
 
-    def __init__(self, number: int, lane: Lane, use: LoopUse) -> None:
+    def __init__(self, number: int, lane: Lane, use: LoopUse, client: object) -> None:
         self.number = number
         self.lane = lane
         self.use = use
+        self.client = client
         self.future: asyncio.Future[None] = use.loop.create_future()
         self.expiry: Wait | None = None
         self.granted = False

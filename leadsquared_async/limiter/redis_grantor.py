@@ -496,8 +496,8 @@ class RedisGrantor:
             f"the rate limit's store has {found}, but this process needs version {VERSION}: "
             "run one version of leadsquared_async, or give SharedLimiter another prefix"
         )
-        self.queue.fail_all(lambda: ConfigurationError(fault))
         self._retry_at = self._clock() + LAST_RETRY
+        self.queue.fail(lambda: ConfigurationError(fault))
 
     # Degraded mode ----------------------------------------------------------------------------------------
 

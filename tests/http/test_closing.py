@@ -12,7 +12,16 @@ import httpx
 import pytest
 from aiolimiter import AsyncLimiter
 
-from leadsquared_async import ClientClosed, Delivery, LeadSquared, LeadSquaredError, RateLimit, RetryPolicy
+from leadsquared_async import (
+    ClientClosed,
+    Delivery,
+    Lane,
+    LeadSquared,
+    LeadSquaredError,
+    RateLimit,
+    RetryPolicy,
+)
+from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.sandbox import Account, Faults, Sandbox, SandboxTransport
 from tests import virtual
 from tests.clients import KEYS, LEAD, client_of, own_connections, virtual_client
@@ -166,6 +175,27 @@ def test_a_wait_that_closing_ends_takes_no_token_from_other_clients() -> None:
             state = second.snapshot().limit
             assert state is not None
             assert (state.granted, state.in_flight) == (6, 0)
+
+    virtual.run(main)
+
+
+def test_a_call_whose_token_is_granted_in_the_tick_in_which_the_client_closes_is_not_sent() -> None:
+    """It fails as the other waiting calls do, and its token is returned."""
+
+    async def main() -> None:
+        account = Account()
+        lsq = await _for_a_token(account)
+        bucket = lsq._session.buckets[Limit.CALLS]
+        await bucket.acquire(Lane.INTERACTIVE)
+        call = asyncio.create_task(lsq.leads.capture(LEAD))
+        await asyncio.sleep(0)
+        bucket.release_unused()
+        assert bucket.snapshot().in_flight == 1
+        await lsq.aclose()
+        with pytest.raises(ClientClosed, match=r"closed before the call ended\. Not sent\."):
+            await call
+        assert bucket.snapshot().in_flight == 0
+        assert len(account.arrivals) == 1
 
     virtual.run(main)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiolimiter import AsyncLimiter
 
-from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, Limiter
-from leadsquared_async.limiter.interface import ChainedLimiters
+from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, Limiter, RateLimit
+from leadsquared_async.limiter.chained import ChainedLimiters
+from leadsquared_async.limiter.local_grantor import LocalGrantor
+from leadsquared_async.limiter.queue import TokenQueue
 from leadsquared_async.sandbox import Account, Faults
 from tests import virtual
 from tests.clients import KEYS, LEAD, virtual_client
@@ -127,21 +130,30 @@ def test_a_limiter_that_ignores_the_deadline_does_not_extend_it() -> None:
 
 
 async def test_of_two_limiters_both_hear_of_each_call() -> None:
-    """Both are told how each call ended, and the first gets its token back if the second fails."""
-    first, second = Recorder(), Recorder()
-    both = ChainedLimiters(first, second)
+    """Both are told how each call ended, and the account's gets its token back if the custom one fails."""
+
+    async def while_open(wait: Callable[[], Awaitable[None]]) -> None:
+        await wait()
+
+    limit = RateLimit(25, per=5.0)
+    first, second = TokenQueue(LocalGrantor(limit)), Recorder()
+    first.join(limit)
+    both = ChainedLimiters(first, second, while_open)
     await both.acquire(Lane.STATUS, 1e9)
-    both.on_rate_limited(3.0, (10, 5.0))
+    both.on_rate_limited(None, (20, 5.0))
     both.release(counted=False)
-    await both.acquire(Lane.STATUS)
+    await both.acquire(Lane.INTERACTIVE)
     both.release_unused()
-    assert first.asked == second.asked
-    assert len(first.asked) == 5
+    state = first.snapshot()
+    assert (state.limit.calls, state.granted, state.rate_limited, state.in_flight) == (20, 2, 1, 0)
+    kinds = ["acquire", "on_rate_limited", "release", "acquire", "release_unused"]
+    assert [asked[0] for asked in second.asked] == kinds
+    assert second.asked[1:3] == [("on_rate_limited", None, (20, 5.0)), ("release", False)]
     second.error = LookupError()
     with pytest.raises(LookupError):
-        await both.acquire(Lane.BATCH)
-    assert first.asked[-1] == ("release_unused",)
-    assert second.asked[-1][0] == "acquire"
+        await both.acquire(Lane.INTERACTIVE)
+    after = first.snapshot()
+    assert (after.free, after.in_flight, after.granted) == (state.free, 0, 3)
 
 
 def test_bulk_calls_do_not_pass_it() -> None:

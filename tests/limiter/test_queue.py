@@ -204,6 +204,26 @@ async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
     assert sum(bucket.snapshot().waiting.values()) == 0
 
 
+@in_virtual_time
+async def test_the_waiters_of_one_client_fail_and_those_of_the_others_move_up() -> None:
+    """`fail` ends the waits of a client; the next token goes to the first waiter of another one."""
+    bucket = TokenQueue(LocalGrantor(RateLimit(1, per=5.0)))
+    await bucket.acquire(Lane.INTERACTIVE)
+    one, other = object(), object()
+    clients = (one, other, one, other)
+    waits = [asyncio.create_task(bucket.acquire(Lane.INTERACTIVE, None, client)) for client in clients]
+    await asyncio.sleep(0)
+    bucket.fail(LookupError, one)
+    assert bucket.snapshot().waiting[Lane.INTERACTIVE] == 2
+    bucket.release_unused()
+    await asyncio.sleep(0.1)
+    assert [isinstance(wait.exception(), LookupError) for wait in waits[:3:2]] == [True, True]
+    assert (waits[1].done(), waits[3].done()) == (True, False)
+    bucket.fail(KeyError)
+    with pytest.raises(KeyError):
+        await waits[3]
+
+
 @pytest.mark.parametrize("granted_first", [True, False])
 def test_a_token_for_a_waiter_that_is_cancelled_in_the_same_tick_is_passed_on(granted_first: bool) -> None:
     """The next waiter gets the token at once, whichever of grant and cancellation comes first."""
