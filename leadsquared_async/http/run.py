@@ -70,6 +70,25 @@ def run(
 
 
 class _Run:
+    __slots__ = (
+        "_before_retry",
+        "_before_send",
+        "_began",
+        "_call",
+        "_credentials_renewed",
+        "_deadline",
+        "_deliveries",
+        "_events",
+        "_exceptions",
+        "_is_exchanging",
+        "_last",
+        "_paused",
+        "_session",
+        "_settings",
+        "_uncounted",
+        "_waited_for_limit",
+    )
+
     def __init__(
         self,
         session: Session,
@@ -87,8 +106,8 @@ class _Run:
         self._began = clock.now()
         self._deadline = None if settings.deadline is None else self._began + settings.deadline
         self._last: Outcome | None = None
-        self._deliveries: list[Delivery] = []  # one per attempt so far
-        self._exceptions: list[int] = []  # the attempts that failed with a .NET exception
+        self._deliveries: tuple[Delivery, ...] = ()  # one per attempt so far
+        self._exceptions: tuple[int, ...] = ()  # the attempts that failed with a .NET exception
         self._uncounted = 0
         self._waited_for_limit = self._paused = 0.0
         self._credentials_renewed = False
@@ -153,8 +172,8 @@ class _Run:
             outcome = await self._session.in_flight.run(self._call, exchange, limiter, self._deliveries)
             self._is_exchanging = False
         if outcome.retry is RetryHint.A_FEW_TIMES:
-            self._exceptions.append(len(self._deliveries))
-        self._deliveries.append(outcome.delivery)
+            self._exceptions += (len(self._deliveries),)
+        self._deliveries += (outcome.delivery,)
         self._uncounted += outcome.throttled
         self._last = outcome
         return outcome
@@ -285,8 +304,11 @@ class _Run:
         """The error of the last attempt; a write that failed with an exception every time is rejected."""
         if self._call.writes and last.retry is RetryHint.A_FEW_TIMES:
             self._last = last = without_attempts_left(last, len(self._exceptions))
-            for number in self._exceptions:
-                self._deliveries[number] = last.delivery
+            failed = self._exceptions
+            self._deliveries = tuple(
+                last.delivery if number in failed else delivery
+                for number, delivery in enumerate(self._deliveries)
+            )
         return error_from(last, self._call, self._facts(), self._label)
 
     def _deadline_exceeded(self, when: str) -> DeadlineExceeded:
