@@ -214,21 +214,9 @@ class TokenQueue:
             NoTokenInTime: the deadline passed, or is before the earliest possible token.
             ConfigurationError: the state in the store was written by an incompatible version.
         """
-        with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
-            try:
-                now = self._clock()
-                use = self._only or self._use_here()
-                forms, batch, polls = self._lanes
-                if not (forms or batch or polls) and self._grantor.take_at_once(lane, now):
-                    use.out += 1
-                    self._granted += 1
-                    return
-                waiter = self._wait(use, lane, deadline, client, now)
-            except NoTokenInTime:
-                raise
-            except BaseException:
-                self.dispatch_soon()
-                raise
+        waiter = self._enter(lane, deadline, client)
+        if waiter is None:
+            return
         try:
             await waiter.future
         except BaseException:  # includes GeneratorExit, when the coroutine is closed
@@ -439,6 +427,24 @@ class TokenQueue:
                 self.dispatch_soon()
 
     # Waiters ----------------------------------------------------------------------------------------------
+
+    def _enter(self, lane: Lane, deadline: float | None, client: object) -> _Waiter | None:
+        """Take a token at once and return None, or join the queue."""
+        with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
+            try:
+                now = self._clock()
+                use = self._only or self._use_here()
+                forms, batch, polls = self._lanes
+                if not (forms or batch or polls) and self._grantor.take_at_once(lane, now):
+                    use.out += 1
+                    self._granted += 1
+                    return None
+                return self._wait(use, lane, deadline, client, now)
+            except NoTokenInTime:
+                raise
+            except BaseException:
+                self.dispatch_soon()
+                raise
 
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, client: object, now: float) -> _Waiter:
         """Join the queue; if this fails, no waiter stays in it and no token is taken."""
