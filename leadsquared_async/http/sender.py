@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from leadsquared_async.config import seconds
 from leadsquared_async.errors import ConfigurationError
@@ -48,7 +49,7 @@ class Sender:
         """What gets the client's events."""
         return self.session.events
 
-    async def send(self, call: Call, before_send: BeforeSend | None = None) -> Sent:
+    def send(self, call: Call, before_send: BeforeSend | None = None) -> Coroutine[Any, Any, Sent]:
         """Make a call.
 
         Args:
@@ -71,11 +72,11 @@ class Sender:
             call = replace(call, recorded=True)
         self.session.check_usable()
         if not is_set_up("trace"):
-            return await run(self.session, call, self.settings, before_send, self.before_retry)
+            return run(self.session, call, self.settings, before_send, self.before_retry)
         from leadsquared_async.http.spans import in_span  # noqa: PLC0415 - it needs the extra `otel`
 
         work = partial(run, self.session, call, self.settings, before_send, self.before_retry)
-        return await in_span(self.session, call, self.links, work)
+        return in_span(self.session, call, self.links, work)
 
     def lane(self, chosen: Lane | None, usual: L) -> Lane | L:
         """The lane of a call: the one chosen for it, else the client's, else `usual`."""

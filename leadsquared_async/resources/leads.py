@@ -95,10 +95,11 @@ class Leads(Requests):
             InvalidLead: the lead is invalid; the message names the attribute. Nothing was sent.
             LeadSquaredError: the call failed; `delivery` says whether the lead may have arrived.
         """
-        submission = capture_lead(
-            lead, search_by=search_by, update_behavior=update_behavior, reference=reference
+        return await submit(
+            self._parts,
+            capture_lead(lead, search_by=search_by, update_behavior=update_behavior, reference=reference),
+            deadline=deadline,
         )
-        return await submit(self._parts, submission, deadline=deadline)
 
     def capture_many(
         self,

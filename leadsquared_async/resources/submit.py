@@ -21,7 +21,7 @@ from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Tracker, Trackers
 
 if TYPE_CHECKING:
-    from leadsquared_async.http.run import BeforeSend
+    from leadsquared_async.http.run import BeforeSend, Sent
     from leadsquared_async.resources.field_cache import FieldCache
 
 __all__ = [
@@ -78,19 +78,30 @@ async def submit(
         LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
     """
     try:
-        sender = parts.sender.until(deadline)
-        sender.session.check_usable()  # raises if the client may not be used here
-        began, seconds = clock.now(), sender.settings.deadline
-        encoded = await parts.preparer.prepare(submission, within=seconds)
-        # Waiting for the account's lead fields counts; the check itself takes almost no time.
-        if seconds is not None and (gone := round(clock.now() - began, 2)):
-            sender = sender.until(max(0.001, seconds - gone))
-        return await send_encoded(sender, encoded, sender.lane(None, lane), before_send)
+        sender, encoded = await _prepared(parts, submission, deadline)
+        call, dropped = _call(encoded, sender.lane(None, lane)), encoded.dropped
+        sending = sender.send(call, before_send)
     except LeadSquaredError as error:
         if isinstance(submission, Submission):  # pyright: ignore[reportUnnecessaryIsInstance]
             error.operation = error.operation or submission.operation.name
             error.reference = error.reference or submission.reference
         raise
+    del submission, encoded  # many calls may wait for the limit
+    return _receipt(call, await sending, dropped)
+
+
+async def _prepared(
+    parts: Parts, submission: Submission, deadline: float | Literal["client"] | None
+) -> tuple[Sender, EncodedSubmission]:
+    """The encoded submission, and a sender with what is left of the deadline."""
+    sender = parts.sender.until(deadline)
+    sender.session.check_usable()  # raises if the client may not be used here
+    began, seconds = clock.now(), sender.settings.deadline
+    encoded = await parts.preparer.prepare(submission, within=seconds)
+    # Waiting for the account's lead fields counts; the check itself takes almost no time.
+    if seconds is not None and (gone := round(clock.now() - began, 2)):
+        sender = sender.until(max(0.001, seconds - gone))
+    return sender, encoded
 
 
 async def send_encoded(
@@ -102,6 +113,11 @@ async def send_encoded(
         ConfigurationError: the operation returns no RequestID.
         LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
     """
+    call = _call(submission, lane)
+    return _receipt(call, await sender.send(call, before_send), submission.dropped)
+
+
+def _call(submission: EncodedSubmission, lane: Lane) -> Call:
     operation = submission.operation
     if not isinstance(operation, Operation):
         raise ConfigurationError(
@@ -109,7 +125,7 @@ async def send_encoded(
             operation=operation.name,
             reference=submission.reference,
         )
-    call = Call(
+    return Call(
         operation=operation.name,
         method="POST",
         path=operation.submit.text,
@@ -123,15 +139,17 @@ async def send_encoded(
         lane=lane,
         reference=submission.reference,
     )
-    sent = await sender.send(call, before_send)
+
+
+def _receipt(call: Call, sent: Sent, dropped: tuple[str, ...]) -> Receipt:
     assert sent.outcome.request_id is not None  # an accepted submission has one
     return Receipt(
         request_id=sent.outcome.request_id,
         attempts=sent.attempts,
         waited=sent.waited,
-        reference=submission.reference,
-        operation=operation.name,
-        dropped=submission.dropped,
+        reference=call.reference,
+        operation=call.operation,
+        dropped=dropped,
     )
 
 
