@@ -49,7 +49,8 @@ class CsvRows:
             skipped += 1
         given = delimiter or (stated and stated[1])
         delimiters = (_parsed_delimiter(given),) if given else DELIMITERS
-        _refuse_preamble(head, skipped, delimiters)
+        if head and REASON not in head[0]:  # the headings of rejects are on their first line
+            _refuse_preamble(head, skipped, delimiters)
         self.delimiter = delimiters[0] if given else _detected(head, is_whole=len(head) < HEAD - 1)
         self.blank = 0
         self._is_one_column = False

@@ -7,7 +7,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice, repeat, zip_longest
@@ -28,6 +28,8 @@ LARGEST = 2_000_000_000
 """Bytes of an unpacked workbook."""
 BELOW = 10
 """Rows that are read to distinguish a title from headings."""
+ROWS = 1_048_576
+"""Rows of a sheet; Excel has no more."""
 DIGITS = 15
 """Digits of a number; Excel keeps no more."""
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
@@ -113,7 +115,7 @@ class ExcelRows:
             return _text(value)
         if isinstance(value, bool):
             return value
-        shown = _UNSEEN.sub("", cell.number_format or "")
+        shown = _UNSEEN.sub("", _format_of(cell))
         signs = _LITERAL.sub("", shown)
         if isinstance(value, datetime):
             return value if value.time() != time() or re.search("[hHsS]", signs) else value.date()
@@ -173,27 +175,36 @@ def _check_parts(file: BinaryIO) -> None:
 
 
 def _scanned(file: BinaryIO, part: str) -> dict[str, set[str]]:
-    """What the part of a sheet has of each pattern."""
-    found, before = {name: set[str]() for name in _PATTERNS}, b""
+    """What the part of a sheet has of each pattern; raise if openpyxl would leave out rows or cells of it."""
+    found, before, last = {name: set[str]() for name in _PATTERNS}, b"", (0, "")
     with zipfile.ZipFile(file) as archive, archive.open(part.lstrip("/")) as content:
         while piece := content.read(1_000_000):
+            text = before + piece
             for name, pattern in _PATTERNS.items():
-                found[name] |= {match[1].decode() for match in pattern.finditer(before + piece)}
+                found[name] |= {match[1].decode() for match in pattern.finditer(text)}
+            for match in _PLACE.finditer(text):
+                if match.end() > len(before):
+                    place = int(match[2]), match[1].decode().rjust(3)
+                    if not last < place < (ROWS + 1, ""):
+                        raise ValueError("no such place, or out of order")
+                    last = place
             before = piece[-200:]
     return found
 
 
-_FORMULA = rb"(?:</(?:\w+:)?f|<(?:\w+:)?f(?: [^>]*)?/)>\s*"
+_FORMULA = rb"(?:</(?:\w+:)?f|<(?:\w+:)?f(?: [^<>]*)?/)>\s*"
 _PATTERNS = {
     "no result": re.compile(_FORMULA + rb"</(?:\w+:)?(c)>"),
     "empty result": re.compile(_FORMULA + rb"<(?:\w+:)?(v)\s*(?:/>|></)"),
-    "merged": re.compile(rb"<(?:\w+:)?mergeCell [^>]*ref=.([A-Z]+[0-9]+:[A-Z]+[0-9]+)"),
+    "merged": re.compile(rb"<(?:\w+:)?mergeCell [^<>]*ref=.([A-Z]+[0-9]+:[A-Z]+[0-9]+)"),
 }
+_PLACE = re.compile(rb"<(?:\w+:)?(?:row|c) (?:[^<>]*? )?r=[\"']([A-Z]{0,3})(-?\d+)")
 
 
 def _opened(file: BinaryIO, *, data_only: bool) -> Any:
     file.seek(0)
-    return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
+    with redirect_stdout(None):  # openpyxl prints some damage
+        return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
 
 
 def _chosen(book: Any, name: str | None) -> str:
@@ -209,7 +220,7 @@ def _chosen(book: Any, name: str | None) -> str:
         sheet.title
         for sheet in sheets
         if sheet.sheet_state == "visible"
-        and any(cell.value is not None for row in sheet.iter_rows() for cell in row)
+        and any(cell.value is not None for row in islice(sheet.iter_rows(), ROWS) for cell in row)
     ]
     if len(full) > 1:
         raise Unreadable(f"the workbook has several sheets: pass --sheet with one of {_listed(full)}")
@@ -220,6 +231,13 @@ def _chosen(book: Any, name: str | None) -> str:
 
 def _listed(titles: list[str]) -> str:
     return ", ".join(f'"{title}"' for title in titles)
+
+
+def _format_of(cell: Any) -> str:
+    try:
+        return cell.number_format or ""
+    except LookupError:
+        raise ValueError("its number format is missing: open the workbook in Excel and save it") from None
 
 
 def _text(value: object) -> str:

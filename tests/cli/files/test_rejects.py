@@ -71,6 +71,16 @@ def test_a_ragged_row_stays_one_in_the_rejects(tmp_path: Path) -> None:
     assert len(flaws_in(path.read_bytes())) == 2
 
 
+def test_rejects_of_rows_that_are_all_too_short_come_back(tmp_path: Path) -> None:
+    """The headings of rejects are on the first line, even if no row below is as wide."""
+    path = tmp_path / "rejects.csv"
+    source = table_of("FirstName;Phone\nBret\nAnna\n")
+    with source, Rejects(path, source) as rejects:
+        for row in source:
+            rejects.write(row, row.flaw or "")
+    assert [row.cells[0] for row in rows_in(path.read_bytes())] == ["Bret", "Anna"]
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
