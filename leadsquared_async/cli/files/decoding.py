@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -71,14 +72,14 @@ def encoding_of(beginning: bytes, given: str | None) -> str:
 
 
 def _codec(name: str) -> str:
-    try:
+    found = ""
+    with suppress(LookupError, ValueError, TypeError):
         codecs.getincrementaldecoder(name)
         "".encode(name)
-        return codecs.lookup(name).name.removesuffix("-sig")
-    except (LookupError, ValueError, TypeError):
-        raise Unreadable(
-            "--encoding must be a name that Python knows, such as utf-8, cp1252 or utf-16-le"
-        ) from None
+        found = codecs.lookup(name).name.removesuffix("-sig")
+    if found in {"", "idna", "punycode"}:  # the last two are for names of hosts
+        raise Unreadable("--encoding must be a name that Python knows, such as utf-8, cp1252 or utf-16-le")
+    return found
 
 
 def texts_of(pieces: Iterable[bytes], encoding: str, *, is_given: bool) -> Iterator[str]:

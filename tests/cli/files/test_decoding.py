@@ -84,6 +84,12 @@ def test_an_invalid_byte(content: bytes, options: dict[str, str], line: int, sai
     assert "--encoding" in str(error)
 
 
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "hex", "rot13", "undefined", "no such", "utf\0"])
+def test_an_encoding_that_no_file_has(encoding: str) -> None:
+    """An encoding of host names or of bytes is refused as one that does not exist."""
+    assert "--encoding must be a name that Python knows" in str(refusal("a\n1\n", encoding=encoding))
+
+
 @pytest.mark.parametrize("size", [8_190, 8_191, 8_192, 8_193, 65_536])
 def test_two_pieces_of_a_file(size: int) -> None:
     """Line ends, characters and marks are read correctly across two pieces."""
