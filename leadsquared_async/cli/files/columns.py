@@ -6,6 +6,7 @@ No mapping is guessed. Messages show no heading that looks like a value.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,9 @@ class Columns:
             if len(self._found) >= 100:  # JSON whose names keep changing
                 self._found.clear()
             plain = tuple(map(plain_heading, names))
-            found = self._found[names] = [self._column(plain, position) for position in range(len(plain))]
+            counts = Counter(plain)
+            found = [self._column(plain, position, counts[name]) for position, name in enumerate(plain)]
+            self._found[names] = found
             seen = {*self._mapping.constants}
             for position, column in enumerate(found):
                 if isinstance(column, Column) and column.attribute is not None:
@@ -119,7 +122,8 @@ class Columns:
         if problems:
             raise MappingError("\n".join(problems))
 
-    def _column(self, names: tuple[str, ...], position: int) -> Column | Flaw:
+    def _column(self, names: tuple[str, ...], position: int, count: int) -> Column | Flaw:
+        """The column at a position, whose heading so many columns have."""
         mapping, heading = self._mapping, names[position]
         shown = shown_heading(heading, position)
 
@@ -140,7 +144,7 @@ class Columns:
             attribute = self._attributes[mapped[0]]
         elif not heading:
             return Column(shown, is_unnamed=True)
-        elif names.count(heading) > 1:
+        elif count > 1:
             message = f"several columns have this heading: use position {position + 1} in --map or --ignore"
             return Flaw(shown, message)
         elif flaw := self._heading_flaw(heading):
