@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
-from tests.hunt import bad_network, cancellations, fault_pairs, fuzz, mutants
+from tests.hunt import bad_network, cancellations, fault_pairs, fuzz, fuzz_files, mutants
 from tests.hunt.limiter_machine import QueueMachine, TokensMachine
 from tests.hunt.machines import play
 from tests.hunt.outbox_machine import OutboxMachine
@@ -37,6 +37,7 @@ PIECES: dict[str, Piece] = {
     "cancellations": cancellations.run,
     "fault-pairs": fault_pairs.run,
     "fuzz": fuzz.run,
+    "files": fuzz_files.run,
     "bad-network": bad_network.run,
     "mutants": mutants.run,
 }

@@ -8,7 +8,7 @@ import time
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine
 
-from tests.hunt import bad_network, cancellations, fault_pairs, fuzz, mutants
+from tests.hunt import bad_network, cancellations, fault_pairs, fuzz, fuzz_files, mutants
 from tests.hunt.limiter_machine import QueueMachine, TokensMachine
 from tests.hunt.machines import play
 from tests.hunt.outbox_machine import OutboxMachine
@@ -38,6 +38,11 @@ def test_a_fault_followed_by_another_is_said_as_it_is_in_the_books() -> None:
 def test_any_answer_header_and_lead_is_read_or_refused() -> None:
     """An answer has an outcome and a Retry-After a bound, whatever they hold."""
     assert fuzz.run(0.0, 0, examples=40)
+
+
+def test_any_file_is_read_or_refused() -> None:
+    """No traceback, no row lost, and no cell in a message, whatever the bytes and the options."""
+    assert fuzz_files.run(0.0, 0, examples=60)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sockets are reset in another way there")
