@@ -29,7 +29,11 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE = "leadsquared_async"
 
 CORE: dict[str, tuple[str, ...]] = {
-    "limiter.tokens": ("tests/limiter/test_token_arithmetic.py", "tests/limiter/test_tokens.py"),
+    "limiter.tokens": (
+        "tests/limiter/test_token_arithmetic.py",
+        "tests/limiter/test_token_boundaries.py",
+        "tests/limiter/test_tokens.py",
+    ),
     "protocol": (
         "tests/test_protocol.py",
         "tests/test_protocol_readers.py",
