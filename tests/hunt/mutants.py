@@ -40,7 +40,11 @@ CORE: dict[str, tuple[str, ...]] = {
         "tests/test_protocol_rejections.py",
         "tests/test_protocol_retry_after.py",
     ),
-    "encoding": ("tests/test_encoding.py", "tests/test_invalid_submissions.py"),
+    "encoding": (
+        "tests/test_encoding.py",
+        "tests/test_encoding_stored.py",
+        "tests/test_invalid_submissions.py",
+    ),
     "delivery.hold": ("tests/delivery",),
     "delivery.item_retries": ("tests/delivery",),
     "delivery.reasons": ("tests/delivery",),
