@@ -142,16 +142,10 @@ class _Run:
             finally:
                 self._waited_for_limit += clock.now() - began
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, TimeoutError) and self._deadline is not None:
-                named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
-                raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
+            self._raise_if_too_late(error)
             self._raise_if_recorded(error)
             raise
-        outcome = await self._exchange(credentials, limiter)
-        if outcome.error is AuthenticationFailed and not self._credentials_renewed:
-            self._last = outcome = await self._with_new_credentials(outcome, credentials)
-        counted = len(self._deliveries) - self._uncounted
-        return Attempt(outcome, counted, len(self._exceptions), self._left())
+        return await self._exchange(credentials, limiter)
 
     async def _credentials(self) -> Credentials:
         try:
@@ -161,8 +155,14 @@ class _Run:
             when = "while waiting for the credentials callable"
             raise self._deadline_exceeded(when) from self._last_error()
 
-    async def _exchange(self, credentials: Credentials, limiter: Limiter) -> Outcome:
-        """Send the call; its token is returned at the end."""
+    def _raise_if_too_late(self, error: BaseException) -> None:
+        """A TimeoutError of a limiter is about the deadline, unless the call has none."""
+        if isinstance(error, TimeoutError) and self._deadline is not None:
+            named = str(error) if isinstance(error, NoTokenInTime) else "the custom limiter"
+            raise self._deadline_exceeded(f"while waiting for {named}") from self._last_error()
+
+    async def _exchange(self, credentials: Credentials, limiter: Limiter) -> Attempt:
+        """Send the call, and count the attempt; its token is returned at the end."""
         with clock.busy():
             await self._prepare(limiter)
             left = self._left()
@@ -176,7 +176,10 @@ class _Run:
         self._deliveries += (outcome.delivery,)
         self._uncounted += outcome.throttled
         self._last = outcome
-        return outcome
+        if outcome.error is AuthenticationFailed and not self._credentials_renewed:
+            self._last = outcome = await self._with_new_credentials(outcome, credentials)
+        counted = len(self._deliveries) - self._uncounted
+        return Attempt(outcome, counted, len(self._exceptions), self._left())
 
     async def _prepare(self, limiter: Limiter) -> None:
         """Run `before_send` and tell of the attempt; if one of them prevents sending, return the token."""
