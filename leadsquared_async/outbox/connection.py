@@ -44,7 +44,7 @@ class Connection:
         self._only_puts = only_puts
         self._has_room: bool | None = None
         self._has_warned = False
-        self._log_bytes, self._long_log = 0, LONG_LOG
+        self._file_bytes, self._log_bytes, self._long_log = 0, 0, LONG_LOG
         main = identity_of(path)
         self.connection = sqlite3.connect(path, isolation_level=None)
         execute = self.connection.execute
@@ -76,10 +76,8 @@ class Connection:
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
             # The log and its index exist from the first read until the last connection is closed.
             index, wal = (identity_of(Path(f"{path}{suffix}")) for suffix in ("-shm", "-wal"))
-            self._files = [
-                (f"{path}{suffix}", *(identity or (0, 0)))
-                for suffix, identity in (("", main), ("-shm", index), ("-wal", wal))
-            ]
+            self._files = [str(path), f"{path}-shm", f"{path}-wal"]
+            self._identities = [main, index, wal]
         except BaseException:
             self.connection.close()
             raise
@@ -103,24 +101,21 @@ class Connection:
 
     def begin(self) -> None:
         """Begin a write transaction; raises sqlite3.Error if the file was deleted or moved."""
-        if not self.is_there():
-            raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
         if self.connection.in_transaction:  # left over from a failed rollback
             self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN IMMEDIATE")
+        if not self.is_there():
+            raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
         self._has_room = None
 
     def is_there(self) -> bool:
         """Whether the file and its log are still the ones that were opened."""
         try:
-            for file, device, inode in self._files:
-                found = os.lstat(file)  # runs at every commit, and Path is slow
-                if found.st_ino != inode or found.st_dev != device:
-                    return False
-                self._log_bytes = found.st_size  # the log comes last
+            main, _, log = found = [os.lstat(file) for file in self._files]  # Path.lstat is slow
         except OSError:
             return False
-        return True
+        self._file_bytes, self._log_bytes = main.st_size, log.st_size
+        return [(file.st_dev, file.st_ino) for file in found] == self._identities
 
     def after_commit(self) -> None:
         """Start a long write-ahead log over, in a process that only puts."""
@@ -168,8 +163,10 @@ class Connection:
     def has_room(self) -> bool:
         """Whether the file is below `max_bytes`; read once in a transaction."""
         if self._has_room is None:
-            bytes_with_free_pages = self._pages("page_count") * self._page
-            self._has_room = bytes_with_free_pages < self._max_bytes or self.size() < self._max_bytes
+            # Most puts need not ask SQLite: each page is in the file or the log, or in both.
+            self._has_room = (
+                self._file_bytes + self._log_bytes < self._max_bytes or self.size() < self._max_bytes
+            )
         return self._has_room
 
     def _pages(self, name: str) -> int:

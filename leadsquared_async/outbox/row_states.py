@@ -31,9 +31,7 @@ FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
 _PUT = (
     "INSERT INTO items (key, digest, operation, lane, identity, identified, content, query, suffix, "
     "reference, traceparent, put_at, changed_at, is_open, state, is_ready) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'pending', "
-    "NOT EXISTS (SELECT 1 FROM items WHERE identity = ? AND is_open AND (is_ready OR state = 'pending'))) "
-    "ON CONFLICT (key) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'pending', ?) ON CONFLICT (key) DO NOTHING"
 )
 
 
@@ -60,6 +58,7 @@ class RowStates(Connection):
         digest = None if key is None else self._digest_of(submission)
         if not self.has_room():
             return self._known(key, digest, submission.dropped, full=True)
+        is_ready = not self._has_earlier(identity)
         cursor = self.connection.execute(
             _PUT,
             (
@@ -76,19 +75,29 @@ class RowStates(Connection):
                 traceparent,
                 now,
                 now,
-                identity,
+                is_ready,
             ),
         )
         if not cursor.rowcount:
             return self._known(key, digest, submission.dropped)
         assert cursor.lastrowid is not None
-        if lane == FORMS and identity is not None:
+        if lane == FORMS and not is_ready:
             # Earlier rows of the same lead become forms too: otherwise this one would wait for a file.
             self.connection.execute(
                 "UPDATE items SET lane = ? WHERE identity = ? AND is_open AND lane = ?",
                 (FORMS, identity, FILES),
             )
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
+
+    def _has_earlier(self, identity: bytes | None) -> bool:
+        """Whether a row of this identity is to be sent before a new one."""
+        if identity is None:
+            return False
+        earlier = self.connection.execute(
+            "SELECT 1 FROM items WHERE identity = ? AND is_open AND (is_ready OR state = 'pending') LIMIT 1",
+            (identity,),
+        )
+        return earlier.fetchone() is not None
 
     def put_all(
         self,
