@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from leadsquared_async.errors import ConfigurationError, InvalidLead
 from leadsquared_async.operations import Endpoint
@@ -336,8 +336,7 @@ def _check_id(name: str, text: object) -> None:
 # The lead
 
 
-@dataclass(frozen=True, slots=True)
-class _Lead:
+class _Lead(NamedTuple):
     pairs: list[_Pair]
     identified: bool
     identity: tuple[str, str] | None

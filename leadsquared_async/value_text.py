@@ -39,6 +39,8 @@ def text_of(value: object, name: str) -> str:
     Raises:
         InvalidLead: the value has no unambiguous text.
     """
+    if type(value) is str:  # most values, and each further check is slow
+        return _checked(value, name)
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):
@@ -134,6 +136,8 @@ def whole_number_of(value: object) -> int | None:
 
 
 def _checked(text: str, name: str) -> str:
+    if text.isprintable():  # neither a control character nor a surrogate is
+        return text
     if _CONTROL.search(text):
         raise invalid(name, "contains a control character. Remove it.")
     if not text.isascii():
