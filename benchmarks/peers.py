@@ -24,14 +24,15 @@ from httpx_limiter.pyrate import PyrateAsyncLimiter
 from throttled import RateLimiterType, rate_limiter
 from throttled.asyncio import MemoryStore, Throttled
 
-from benchmarks.accounts import LEAD, LIMIT, STRICT, client
+from benchmarks.accounts import KEYS, LEAD, LIMIT, STRICT, client
 from leadsquared_async import RateLimit
 
 OURS = "leadsquared_async"
 CALLS, PER = LIMIT.calls, LIMIT.per
 ATTEMPTS = 6
 LONGEST_PAUSE = 10.0
-KEYS_IN_QUERY = "accessKey=benchmark&secretKey=benchmark"
+QUERY = {"accessKey": KEYS["access_key"], "secretKey": KEYS["secret_key"]}
+HEADERS = {"x-api-key": KEYS["api_key"]}
 
 Acquire = Callable[[], Awaitable[object]]
 
@@ -83,20 +84,21 @@ def _httpx(
     @asynccontextmanager
     async def opened(url: str, transport: httpx.AsyncBaseTransport) -> AsyncGenerator[Sender]:
         wait_for_turn = None if acquire is None else acquire()
-        url_of_capture = f"{url}/lead/capture?{KEYS_IN_QUERY}"
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(httpx.HTTPStatusError),
             wait=tenacity.wait_random_exponential(1, max=LONGEST_PAUSE),
             stop=tenacity.stop_after_attempt(attempts),
             reraise=True,
         )
-        async with httpx.AsyncClient(transport=wrap(transport)) as http:
+        async with httpx.AsyncClient(
+            base_url=url, params=QUERY, headers=HEADERS, transport=wrap(transport)
+        ) as http:
 
             async def post(lead: dict[str, str]) -> None:
                 if wait_for_turn is not None:
                     await wait_for_turn()
                 content = [{"Attribute": name, "Value": value} for name, value in lead.items()]
-                response = await http.post(url_of_capture, json=content)
+                response = await http.post("/lead/capture", json=content)
                 response.raise_for_status()
 
             async def send(address: str) -> None:

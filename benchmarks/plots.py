@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,15 @@ from matplotlib.figure import Figure as Drawing
 
 from benchmarks.figures import Plot
 from benchmarks.peers import CALLS, PER
+from leadsquared_async.sandbox import most_in_any_window
 
 COLOURS = ("#1565c0", "#6d4c41", "#6a1b9a", "#ef6c00", "#2e7d32", "#455a64")
-ACCEPTED, REFUSED, LIMIT = "#1565c0", "#d32f2f", "#616161"
+ACCEPTED, REFUSED, LIMIT = "#1565c0", "#d32f2f", "#212121"
+DRAWN_EVERY = 0.1
+"""Seconds between two counts of the calls in a window."""
 MOST_DRAWN = 60
 """Calls in any window; whoever sends more leaves the picture at its top."""
-WIDTH, ROW, HEIGHT = 9.0, 1.05, 4.2
+WIDTH, ROW, HEIGHT = 9.0, 1.1, 4.2
 STYLE: Any = {
     "svg.hashsalt": "leadsquared_async",  # the same file for the same figures
     "svg.fonttype": "none",
@@ -32,7 +38,7 @@ def draw(plot: Plot, folder: Path) -> Path:
     mpl.use("agg")
     with mpl.rc_context(STYLE):
         drawn = _curves(plot) if plot.y else _events(plot)
-        drawn.suptitle(plot.title, fontsize=10)
+        drawn.suptitle(plot.title, fontsize=10, y=1.0)
         file = folder / f"{plot.name}.svg"
         drawn.savefig(file, metadata={"Date": None}, bbox_inches="tight")
         plt.close(drawn)
@@ -60,22 +66,37 @@ def _events(plot: Plot) -> Drawing:
     )
     for axes, (name, events) in zip(rows[:, 0], plot.series.items(), strict=True):
         _window(axes, [(float(moment), bool(is_accepted)) for moment, is_accepted in events])
-        axes.set_title(name, loc="left", fontsize=9, pad=2)
+        axes.set_title(name, loc="left", fontsize=9, pad=4, fontweight="bold")
+        axes.set_xlim(0, max(moment for series in plot.series.values() for moment, _ in series) + PER)
+    rows[0, 0].text(
+        0.995, CALLS + 2, f"limit: {CALLS}", transform=rows[0, 0].get_yaxis_transform(), ha="right"
+    )
     rows[-1, 0].set_xlabel(plot.x)
     drawn.supylabel(f"calls in the last {PER:g} s", fontsize=9)
-    drawn.tight_layout(h_pad=0.4)
+    drawn.tight_layout(h_pad=0.6)
     return drawn
 
 
 def _window(axes: Axes, events: list[tuple[float, bool]]) -> None:
+    """What is above the limit is drawn in the colour of the 429s, whose marks are at the top."""
     moments = [moment for moment, _ in events]
-    steps = sorted({*moments, *(moment + PER for moment in moments)})
-    counts = [sum(step - PER < moment <= step for moment in moments) for step in steps]
-    axes.fill_between(steps, counts, step="post", color=ACCEPTED, alpha=0.25, linewidth=0)
-    axes.step(steps, counts, where="post", color=ACCEPTED, linewidth=0.8)
-    axes.axhline(CALLS, color=LIMIT, linewidth=0.8, linestyle="--")
+    every = [number * DRAWN_EVERY for number in range(int((moments[-1] + PER) / DRAWN_EVERY) + 2)]
+    counted = [(step, bisect_right(moments, step) - bisect_right(moments, step - PER)) for step in every]
+    changes = [next(group) for _, group in groupby(counted, key=itemgetter(1))]
+    steps, counts = zip(*changes, strict=True)
+    within = [min(count, CALLS) for count in counts]
+    axes.fill_between(steps, within, step="post", color=ACCEPTED, alpha=0.35, linewidth=0)
+    is_over = [count > CALLS for count in counts]
+    axes.fill_between(
+        steps, within, counts, where=is_over, step="post", color=REFUSED, alpha=0.6, linewidth=0
+    )
+    axes.axhline(CALLS, color=LIMIT, linewidth=1.0)
     refused = [moment for moment, is_accepted in events if not is_accepted]
-    axes.plot(refused, [MOST_DRAWN * 0.93] * len(refused), "|", color=REFUSED, markersize=7)
-    axes.text(1.005, 0.5, f"{len(refused)} of 429", transform=axes.transAxes, color=REFUSED, va="center")
+    marks = {round(moment, 1) for moment in refused}
+    axes.plot(sorted(marks), [MOST_DRAWN * 0.95] * len(marks), "|", color=REFUSED, markersize=7)
+    most = most_in_any_window(moments, PER)
+    colour = REFUSED if refused or most > CALLS else ACCEPTED
+    words = f"at most {most:,}\n429s: {len(refused):,}"
+    axes.text(1.01, 0.5, words, transform=axes.transAxes, color=colour, va="center")
     axes.set_ylim(0, MOST_DRAWN)
     axes.set_yticks([0, CALLS, 50])

@@ -31,6 +31,7 @@ VERSIONS_OF = (
 )
 NAMES = (
     "rate",
+    "rate_sockets",
     "stranger",
     "forms",
     "many_accounts",
