@@ -1,8 +1,9 @@
 """How long does a visitor's form wait while a batch runs?
 
-In virtual time, beside the limiters that serve first come, first served: 15 forms at random moments during a
-batch of 300 leads, at 25 calls in 5 seconds and a round trip of 100 ms, 20 times each. Then in real time with
-50,000 rows pending in an outbox beside the batch. The wait ends when the server has the form.
+In virtual time, beside the limiters that serve first come, first served: 15 forms during a batch of 300
+leads, at 25 calls in 5 seconds and a round trip of 100 ms, 20 times each. The forms come at random, but
+alone: a second or more apart. Then in real time with 50,000 rows pending in an outbox beside the batch.
+The wait ends when the server has the form.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from leadsquared_async import LeadSquared, Outbox
 from leadsquared_async.sandbox import Sandbox
 
 BESIDE = ("aiolimiter (25, 5)", "aiolimiter (1, 0.2)", "pyrate-limiter", "throttled-py, sliding window")
-SEEDS, LEADS, SPREAD, ROUND_TRIP = 20, 300, 50.0, 0.1
+SEEDS, LEADS, ROUND_TRIP = 20, 300, 0.1
+EACH, EVERY, APART = 15, 3.4, 1.0
+"""Forms in a batch: one in every so many seconds, the last of which are free of it."""
 BUDGET = 0.25
 """Seconds beyond the network."""
 ROWS, BATCH, FORMS = 50_000, 400, 20
@@ -56,7 +59,7 @@ def measure() -> Iterator[Result]:
 def _waits(name: str, seed: int) -> list[float]:
     """Of each form, the seconds from the call to its arrival."""
     chance = Random(seed)
-    moments = sorted(chance.uniform(0, SPREAD) for _ in range(15))
+    moments = [number * EVERY + chance.uniform(0, EVERY - APART) for number in range(EACH)]
     account = VirtualAccount(
         "sliding-log", CALLS, PER, phase=0.0, round_trip=(ROUND_TRIP, ROUND_TRIP), seed=seed
     )
