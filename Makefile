@@ -62,7 +62,7 @@ hunt: $(STAMP) ## look for errors at random, for SECONDS=300: crashes, cancellat
 	$(BIN)/python -m tests.hunt --seconds $(SECONDS)
 
 budgets: $(STAMP) ## the ratios that must not get worse, with room for noise
-	$(BIN)/python -m benchmarks --room 1.3 capture_cost import_cost waiting_cost token_cost
+	$(BIN)/python -m benchmarks.budgets
 
 docs: $(STAMP) ## type-check and run every snippet of README and docs
 	$(BIN)/python -m pytest tests/test_documentation.py

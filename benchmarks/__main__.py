@@ -1,7 +1,6 @@
-"""Run the benchmarks that are named, or all: `python -m benchmarks [--keep] [--room FACTOR] [name]...`.
+"""Run the benchmarks that are named, or all: `python -m benchmarks [--keep] [name]...`.
 
-With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md from all that is there. With
---room 1.3 a budget is missed only by more than 30 %, as on a machine that has other work to do.
+With --keep the results are written to docs/benchmarks/, and docs/benchmarks.md from all that is there.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ def main(arguments: list[str]) -> int:
     """The exit status: 0 if every budget was met, 1 if one was missed, 2 for an unknown name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--room", type=float, default=1.0)
     parser.add_argument("names", nargs="*")
     given = parser.parse_args(arguments)
     names: list[str] = given.names
@@ -35,7 +33,7 @@ def main(arguments: list[str]) -> int:
         for result in benchmark.measure():
             results.append(result)
             print(f"{name:<13} {result}", flush=True)
-            missed += isinstance(result, Figure) and not result.is_met_with(given.room)
+            missed += isinstance(result, Figure) and not result.is_met
         if given.keep:
             keep(name, benchmark.__doc__ or "", results)
     if given.keep:

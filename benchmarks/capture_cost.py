@@ -13,7 +13,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import httpx
 import uvloop
@@ -60,7 +60,7 @@ def measure() -> Iterator[Result]:
     """For each loop and number of calls in flight the ratio, with the microseconds behind it."""
     found, own = {}, {}
     for loop in LOOPS:
-        found[loop], own[loop] = _of(loop)
+        found[loop], own[loop] = of(loop, PAIRS)
     yield Table(
         "Microseconds of CPU a call: capture / bare post",
         ("in flight", *LOOPS),
@@ -85,25 +85,30 @@ def measure() -> Iterator[Result]:
         yield Figure(f"{loop}: own cost, 25 in flight", own[loop], " us", most=OWN)
 
 
-def _of(loop: str) -> tuple[dict[int, tuple[float, float, float]], float]:
-    """By calls in flight the ratio and the microseconds of each; and the own cost."""
+def of(loop: str, pairs: Mapping[int, int]) -> tuple[dict[int, tuple[float, float, float]], float]:
+    """By calls in flight the ratio and the microseconds of each; and the own cost.
+
+    Args:
+        loop: one of `LOOPS`.
+        pairs: how many are measured, by calls in flight.
+    """
     with (
         Process("benchmarks.acceptor") as server,
-        Process("benchmarks.capture_cost", loop, server.hello["url"]) as process,
+        Process("benchmarks.capture_cost", loop, server.hello["url"], json.dumps(pairs)) as process,
     ):
-        pairs = {int(at): tuple(measured) for at, measured in process.hello["pairs"].items()}
-        return pairs, process.hello["own"]
+        measured = {int(at): tuple(one) for at, one in process.hello["pairs"].items()}
+        return measured, process.hello["own"]
 
 
-async def compare(url: str) -> None:
+async def compare(url: str, pairs: Mapping[int, int]) -> None:
     """In the child: capture and post in turns, at each number in flight; then the own cost."""
-    pairs = {at: await _compare(url, at, None) for at in PAIRS}
-    _, ours, theirs = await _compare(url, 25, Connections([url]))
-    say({"pairs": pairs, "own": ours - theirs})
+    measured = {at: await _compare(url, at, number, None) for at, number in pairs.items()}
+    _, ours, theirs = await _compare(url, 25, pairs[25], Connections([url]))
+    say({"pairs": measured, "own": ours - theirs})
 
 
 async def _compare(
-    url: str, concurrency: int, transport: httpx.AsyncBaseTransport | None
+    url: str, concurrency: int, pairs: int, transport: httpx.AsyncBaseTransport | None
 ) -> tuple[float, float, float]:
     bare = httpx.AsyncClient(
         base_url=url,
@@ -122,15 +127,13 @@ async def _compare(
         async def capture() -> None:
             await lsq.leads.capture(LEAD)
 
-        return await _pairs(capture, post, concurrency)
+        return await _pairs(capture, post, concurrency, pairs)
 
 
-async def _pairs(capture: Send, post: Send, concurrency: int) -> tuple[float, float, float]:
+async def _pairs(capture: Send, post: Send, concurrency: int, number: int) -> tuple[float, float, float]:
     for warm_up in (post, capture):
         await _cpu(warm_up, concurrency)
-    pairs = [
-        (await _cpu(capture, concurrency), await _cpu(post, concurrency)) for _ in range(PAIRS[concurrency])
-    ]
+    pairs = [(await _cpu(capture, concurrency), await _cpu(post, concurrency)) for _ in range(number)]
     ours, theirs = (statistics.median(side) * 1e6 for side in zip(*pairs, strict=True))
     return statistics.median(capture / post for capture, post in pairs), ours, theirs
 
@@ -148,4 +151,6 @@ async def _cpu(send: Send, concurrency: int) -> float:
 
 
 if __name__ == "__main__":
-    (uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(compare(sys.argv[2]))
+    (uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(
+        compare(sys.argv[2], {int(at): number for at, number in json.loads(sys.argv[3]).items()})
+    )

@@ -39,7 +39,16 @@ PLAIN = "import sys; sys.modules['click'] = None\n"
 
 
 def measure() -> Iterator[Figure]:
-    """The ratios, as after a plain `pip install leadsquared_async`, and as it is in this environment."""
+    """The ratios, and the help."""
+    yield from ratios(PAIRS)
+    with tempfile.TemporaryDirectory() as compiled:
+        _help(compiled)
+        seconds = statistics.median(_help(compiled) for _ in range(PAIRS))
+        yield Figure("leadsquared --help", seconds, " s", most=HELP_BUDGET)
+
+
+def ratios(number: int) -> Iterator[Figure]:
+    """After a plain `pip install leadsquared_async`, and in this environment: medians of so many pairs."""
     with tempfile.TemporaryDirectory() as compiled:
         for what, codes, before in (
             ("import / import httpx, plain install", IMPORT, PLAIN),
@@ -49,7 +58,7 @@ def measure() -> Iterator[Figure]:
             ours, theirs = (before + code for code in codes)
             for warm_up in (ours, theirs):
                 _cpu(warm_up, compiled)
-            pairs = [(_cpu(ours, compiled), _cpu(theirs, compiled)) for _ in range(PAIRS)]
+            pairs = [(_cpu(ours, compiled), _cpu(theirs, compiled)) for _ in range(number)]
             medians = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
             yield Figure(
                 what,
@@ -57,9 +66,6 @@ def measure() -> Iterator[Figure]:
                 most=BUDGET_WITH_OPENING if codes is OPEN else BUDGET,
                 note="{:.0f} / {:.0f} ms of CPU".format(*medians),
             )
-        _help(compiled)
-        seconds = statistics.median(_help(compiled) for _ in range(PAIRS))
-        yield Figure("leadsquared --help", seconds, " s", most=HELP_BUDGET)
 
 
 def _help(compiled: str) -> float:

@@ -77,22 +77,23 @@ def measure() -> Iterator[Result]:
 
 def _in_virtual_time(named: tuple[str, str]) -> list[Cell]:
     phases = range(0, PHASES, PHASES // FEW_PHASES) if named[0] == SLOW else range(PHASES)
-    return [_batch(*named, phase, ROUND_TRIP)[0] for phase in phases]
+    return [batch(*named, phase, ROUND_TRIP)[0] for phase in phases]
 
 
 def _far_away(counting: str) -> list[Cell]:
-    return [_batch(OURS, counting, phase, LONG_ROUND_TRIP)[0] for phase in range(PHASES)]
+    return [batch(OURS, counting, phase, LONG_ROUND_TRIP)[0] for phase in range(PHASES)]
 
 
 def _arrivals(named: tuple[str, str]) -> Arrivals:
-    _, arrivals = _batch(*named, 0, ROUND_TRIP, leads=DRAWN_LEADS)
+    _, arrivals = batch(*named, 0, ROUND_TRIP, leads=DRAWN_LEADS)
     first = arrivals[0][0]
     return [(round(moment - first, 3), is_admitted) for moment, is_admitted in arrivals]
 
 
-def _batch(
+def batch(
     client: str, counting: str, number: int, round_trip: tuple[float, float], *, leads: int = LEADS
 ) -> tuple[Cell, Arrivals]:
+    """One batch, at this number's offset of the server's windows."""
     phase = number / PHASES * PER
     account = VirtualAccount(counting, CALLS, PER, phase=phase, round_trip=round_trip, seed=number)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks import budgets
 from benchmarks.figures import Figure, Plot, Result, Table
 from benchmarks.page import PAGE, text
 from benchmarks.results import FOLDER, NAMES, keep, kept
@@ -51,3 +53,19 @@ def test_each_name_is_a_benchmark_that_asks_something(name: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     assert "def measure(" in Path(spec.origin).read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [((1.2,), 0), ((1.4, 1.2), 0), ((1.4, 1.4), 1)],
+    ids=["within the room", "missed once", "missed twice"],
+)
+def test_a_budget_counts_as_missed_if_it_is_missed_twice(values: tuple[float, ...], status: int) -> None:
+    """`make budgets` measures once more what is missed by more than its room, and nothing else."""
+    measured = iter(values)
+
+    def measure() -> Iterator[Figure]:
+        yield Figure("a ratio", next(measured), most=1.0)
+
+    assert budgets.main({"one": measure}) == status
+    assert not list(measured)
