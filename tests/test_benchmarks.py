@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,15 @@ import pytest
 from benchmarks import budgets
 from benchmarks.figures import Figure, Plot, Result, Table
 from benchmarks.page import PAGE, text
+from benchmarks.processes import ROOT
 from benchmarks.results import FOLDER, NAMES, keep, kept
 
+PAGES = [ROOT / "README.md", *(page for page in sorted(PAGE.parent.glob("*.md")) if page != PAGE)]
+MEASURED = re.compile(
+    r"""(?ix) \b measured \b | \b CPU \b | \b of\sa\score \b | \d\s(?:us|µs|microseconds) \b
+    | \b takes?\sabout\s[\d,.]+\s(?:s|ms|MB|KB|calls|%) | \d\s%\sof\sthe\s(?:rate|time)"""
+)
+"""What sentences about a measured cost or rate say."""
 FIGURE = Figure("a share", 1.25, " %", most=1.0, note="of all")
 TABLE = Table("Clients", ("client", "429s"), [["ours", "0"], ["theirs", "12"]])
 PLOT = Plot("arrivals", "When leads arrive", "seconds", "", {"ours": [(0.0, 1.0), (0.5, 0.0)]})
@@ -44,6 +52,16 @@ def test_the_page_in_docs_is_made_from_the_kept_results() -> None:
     assert PAGE.read_text() == text(benchmarks)
     plots = {f"{it.name}.svg" for found in benchmarks for it in found.results if isinstance(it, Plot)}
     assert plots == {file.name for file in FOLDER.glob("*.svg")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_measured_number_stands_on_the_page_of_the_benchmarks_only(page: Path) -> None:
+    """README and the other pages link to what `make bench` wrote, and do not repeat its numbers."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    sentences = re.split(r"[.:;!?]\s|\n\n|\||\n- ", prose)
+    assert [
+        sentence for sentence in sentences if re.search(r"\d", sentence) and MEASURED.search(sentence)
+    ] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
