@@ -30,7 +30,7 @@ FLAT = 1.5
 """The most that a capture may cost at 200 in flight, over that at 25."""
 OWN = 150.0
 """The most microseconds of it."""
-PAIRS = {1: 21, 25: 21, 100: 5, 200: 3}
+PAIRS = {1: 21, 25: 21, 100: 3, 200: 2}
 CALLS = 200
 LOOPS = ("asyncio", "uvloop")
 NO_LIMIT = RateLimit(10_000, per=0.1)
