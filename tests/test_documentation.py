@@ -110,6 +110,26 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert named <= targets
 
 
+def anchors_of(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as GitHub names them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in headings)
+    return {re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in plain}
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    """Links of the pages to a part of a page name a heading of it."""
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md"]
+    links = [
+        (page, *link) for page in pages for link in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    ]
+    assert links
+    for page, name, anchor in links:
+        target = page.parent / name if name else page
+        assert anchor in anchors_of(target), f"{page.name}: {name}#{anchor}"
+
+
 def test_every_link_to_a_file_leads_somewhere() -> None:
     """Relative links of the pages exist."""
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
