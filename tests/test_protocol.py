@@ -428,8 +428,8 @@ def test_any_answer_means_something(
 
 def test_a_hostile_answer_takes_no_time() -> None:
     """A megabyte made to be searched again and again is read in a second or less."""
-    before = time.perf_counter()
+    before = time.process_time()
     for word in ("a-" * 500_000, "limit of " * 110_000, "limit of" + " " * 990_000, "." * 1_000_000):
         for status in (200, 401, 429, 500):
             outcome_of(status, json.dumps({"message": word}))
-    assert time.perf_counter() - before < 16
+    assert time.process_time() - before < 16

@@ -473,7 +473,7 @@ def test_a_lead_is_not_changed() -> None:
 
 def test_hostile_values_take_no_time() -> None:
     """A megabyte in any field, or as a name, does not block the loop."""
-    before = time.perf_counter()
+    before = time.process_time()
     for value in ("9" * 10**6, "a@" * 500_000, ";" * 10**6, "1" * 999_999 + "x", " " * 10**6):
         ACCOUNT.check(dict.fromkeys([*ACCOUNT.fields, value], value))
-    assert time.perf_counter() - before < 3.0
+    assert time.process_time() - before < 3.0

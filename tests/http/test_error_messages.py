@@ -118,9 +118,9 @@ def test_any_text_can_be_written(text: str, private: list[str]) -> None:
 @pytest.mark.parametrize("word", ["a", "1(", "1 ", "a@", "@", "a-", "+", "12345", " "])
 def test_a_hostile_text_takes_no_time(word: str) -> None:
     """A megabyte of near-addresses does not block the loop."""
-    before = time.perf_counter()
+    before = time.process_time()
     masked(word * (1_000_000 // len(word)), CALL.private)
-    assert time.perf_counter() - before < 3.0
+    assert time.process_time() - before < 3.0
 
 
 @pytest.mark.parametrize(

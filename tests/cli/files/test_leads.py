@@ -214,9 +214,9 @@ def test_all_white_space_is_cut_off() -> None:
 @pytest.mark.parametrize("text", ["x" + " " * 1_000_000 + "x", "1" * 1_000_000 + "x", "#" * 1_000_000 + "x"])
 def test_a_hostile_cell_takes_no_time(text: str) -> None:
     """A megabyte of text that almost matches a pattern is checked quickly."""
-    before = time.perf_counter()
+    before = time.process_time()
     assert lead_of({"mx_Field": text, "Phone": text}) == {"mx_Field": text, "Phone": text}
-    assert time.perf_counter() - before < 3.0
+    assert time.process_time() - before < 3.0
 
 
 @given(

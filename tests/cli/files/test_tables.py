@@ -188,7 +188,7 @@ def test_memory_stays_flat(
 )
 def test_a_hostile_file_takes_no_time(content: str) -> None:
     """Megabytes of an open quote, brackets or blanks end within seconds."""
-    before = time.perf_counter()
+    before = time.process_time()
     with contextlib.suppress(Unreadable):
         assert read(content) == []
-    assert time.perf_counter() - before < 10
+    assert time.process_time() - before < 10
