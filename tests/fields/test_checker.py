@@ -471,6 +471,13 @@ def test_a_lead_is_not_changed() -> None:
     assert lead == LEAD
 
 
+@pytest.mark.parametrize("name", ["EmailAddress", "Phone", "FirstName"])
+def test_a_placeholder_that_the_lead_is_searched_by_is_one_problem(name: str) -> None:
+    """Whether the rule of the field has found it already or not."""
+    found = problems({"LastName": "Lee", name: "NULL"}, search_by=name, partial=True)
+    assert [attribute for attribute, _ in found] == [name]
+
+
 def test_hostile_values_take_no_time() -> None:
     """A megabyte in any field, or as a name, does not block the loop."""
     before = time.process_time()
