@@ -15,6 +15,7 @@ from leadsquared_async.errors import ConfigurationError
 __all__ = [
     "ACTIVITIES_CREATE",
     "ACTIVITIES_CREATE_WITH_LEAD",
+    "ACTIVITY_FLAGS",
     "BULK_CREATE_OR_UPDATE",
     "BULK_MOST",
     "CALLS_LOG",
@@ -132,6 +133,9 @@ class Operation(Endpoint):
     metrics: Path
 
 
+ACTIVITY_FLAGS = ("ValidateDropDownOptions", "ProcessFilesAsync", "IncludeLeadScore")
+"""Documented for the synchronous calls that have the same bodies."""
+
 LEADS_CAPTURE = Operation(
     name="leads.capture",
     task_type="Lead Capture",
@@ -161,6 +165,7 @@ ACTIVITIES_CREATE = Operation(
     ids=frozenset({"RelatedProspectId"}),
     integers=frozenset({"ActivityEvent"}),
     dates=frozenset({"ActivityDateTime"}),
+    flags=frozenset(ACTIVITY_FLAGS),
 )
 ACTIVITIES_CREATE_WITH_LEAD = Operation(
     name="activities.create_with_lead",
@@ -173,6 +178,7 @@ ACTIVITIES_CREATE_WITH_LEAD = Operation(
     envelope="Activity",
     integers=frozenset({"ActivityEvent"}),
     dates=frozenset({"ActivityDateTime"}),
+    flags=frozenset(ACTIVITY_FLAGS),
     needs_search_by=True,
 )
 OPPORTUNITIES_CAPTURE = Operation(

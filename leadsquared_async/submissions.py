@@ -16,6 +16,7 @@ from leadsquared_async.models import ShortRepr
 from leadsquared_async.operations import (
     ACTIVITIES_CREATE,
     ACTIVITIES_CREATE_WITH_LEAD,
+    ACTIVITY_FLAGS,
     BULK_CREATE_OR_UPDATE,
     CALLS_LOG,
     LEADS_CAPTURE,
@@ -126,6 +127,9 @@ def create_activity(
     note: str | None = None,
     at: datetime | str | None = None,
     fields: Mapping[str, Any] | None = None,
+    validate_drop_down_options: bool | None = None,
+    process_files_async: bool | None = None,
+    include_lead_score: bool | None = None,
     reference: str | None = None,
 ) -> Submission:
     """Post an activity on an existing lead; submitting it twice posts two.
@@ -141,9 +145,16 @@ def create_activity(
         note: text.
         at: when it happened: an aware datetime, or UTC as YYYY-MM-DD HH:MM:SS; by default now.
         fields: schema name to value; a nested mapping is a field set.
+        validate_drop_down_options: LeadSquared's page says that True skips the check that values are options
+            of their drop-down fields.
+        process_files_async: LeadSquared's ProcessFilesAsync, for an activity with files.
+        include_lead_score: include the lead's new score in the answer (`message` of the status).
         reference: as for `update_lead`.
+
+    LeadSquared documents the three flags on the page of the synchronous call, whose body is the same.
     """
-    details = {"RelatedProspectId": _id(lead_id), **_activity(event, note, at, fields)}
+    flags = (validate_drop_down_options, process_files_async, include_lead_score)
+    details = {"RelatedProspectId": _id(lead_id), **_activity(event, note, at, fields, flags)}
     return Submission(operation=ACTIVITIES_CREATE, details=details, reference=reference)
 
 
@@ -155,6 +166,9 @@ def create_lead_and_activity(
     note: str | None = None,
     at: datetime | str | None = None,
     fields: Mapping[str, Any] | None = None,
+    validate_drop_down_options: bool | None = None,
+    process_files_async: bool | None = None,
+    include_lead_score: bool | None = None,
     reference: str | None = None,
 ) -> Submission:
     """Submit a new or existing lead, and post an activity on it; submitting it twice posts two.
@@ -171,13 +185,17 @@ def create_lead_and_activity(
         note: text.
         at: as for `create_activity`.
         fields: of the activity, as for `create_activity`.
+        validate_drop_down_options: as for `create_activity`.
+        process_files_async: as for `create_activity`.
+        include_lead_score: as for `create_activity`.
         reference: as for `update_lead`.
     """
+    flags = (validate_drop_down_options, process_files_async, include_lead_score)
     return Submission(
         operation=ACTIVITIES_CREATE_WITH_LEAD,
         lead=lead,
         search_by=search_by,
-        details=_activity(event, note, at, fields),
+        details=_activity(event, note, at, fields, flags),
         reference=reference,
     )
 
@@ -304,6 +322,11 @@ def _flag(value: bool) -> str | None:
 
 
 def _activity(
-    event: int, note: str | None, at: datetime | str | None, fields: Mapping[str, Any] | None
+    event: int,
+    note: str | None,
+    at: datetime | str | None,
+    fields: Mapping[str, Any] | None,
+    flags: tuple[bool | None, bool | None, bool | None],
 ) -> dict[str, Any]:
-    return {"ActivityEvent": event, "ActivityNote": note, "ActivityDateTime": at, "Fields": fields}
+    activity = {"ActivityEvent": event, "ActivityNote": note, "ActivityDateTime": at, "Fields": fields}
+    return activity | dict(zip(ACTIVITY_FLAGS, flags, strict=True))

@@ -112,13 +112,15 @@ EVERY = [
             note="Your Activity Note",
             at=datetime(2017, 7, 13, 15, 0, 0, tzinfo=IST),
             fields={"mx_Custom_1": "First", "mx_Custom_2": 12},
+            process_files_async=True,
+            include_lead_score=False,
         ),
         submit="/activity/create",
         query=QUERY,
         body=(
             f'{{"RelatedProspectId":"{LEAD_ID}","ActivityEvent":201,"ActivityNote":"Your Activity Note",'
             '"ActivityDateTime":"2017-07-13 09:30:00","Fields":[{"SchemaName":"mx_Custom_1","Value":"First"},'
-            '{"SchemaName":"mx_Custom_2","Value":"12"}]}'
+            '{"SchemaName":"mx_Custom_2","Value":"12"}],"ProcessFilesAsync":true,"IncludeLeadScore":false}'
         ),
         status="/activity/create/status",
         metrics="/activity/create/metrics",
@@ -134,6 +136,7 @@ EVERY = [
             note="Demo",
             at="2017-07-13 09:30:00",
             fields={"mx_Custom_1": "Yes", "mx_Set": {"Status": "Pending"}},
+            validate_drop_down_options=True,
         ),
         submit="/activity/createcustom",
         query=QUERY,
@@ -143,7 +146,8 @@ EVERY = [
             '{"Attribute":"SearchBy","Value":"EmailAddress"}],'
             '"Activity":{"ActivityEvent":105,"ActivityNote":"Demo","ActivityDateTime":"2017-07-13 09:30:00",'
             '"Fields":[{"SchemaName":"mx_Custom_1","Value":"Yes"},'
-            '{"Attribute":"mx_Set","Value":"","Fields":[{"Attribute":"Status","Value":"Pending"}]}]}}'
+            '{"Attribute":"mx_Set","Value":"","Fields":[{"Attribute":"Status","Value":"Pending"}]}],'
+            '"ValidateDropDownOptions":true}}'
         ),
         status="/activity/createcustom/status",
         metrics="/activity/createcustom/metrics",

@@ -17,7 +17,7 @@ Work = Callable[[float], Stored]
 """Processes a request at the given time; raises ApplicationError if LeadSquared would fail it."""
 
 ACTIVITY_FLAGS = ("ValidateDropDownOptions", "ProcessFilesAsync", "IncludeLeadScore")
-"""Documented for the synchronous calls that have the same bodies; without effect here."""
+"""Documented for the synchronous calls that have the same bodies."""
 ACTIVITY = ("ActivityEvent", "ActivityNote", "ActivityDateTime", "Fields", *ACTIVITY_FLAGS)
 OPPORTUNITY = ("OpportunityEventCode", "OpportunityNote", "OpportunityDateTime", "Fields")
 FLAGS = ("OverwriteFields", "UpdateEmptyFields", "DoNotPostDuplicateActivity", "DoNotChangeOwner")
@@ -171,6 +171,7 @@ def _read_activity(content: _Object) -> Activity:
         note=_read_text(content, "ActivityNote"),
         date=_read_date(content, "ActivityDateTime"),
         fields=_read_fields(content, set_key="Attribute"),
+        flags=tuple(name for name in ACTIVITY_FLAGS if content.get(name)),
     )
 
 

@@ -29,6 +29,8 @@ class Activity:
     note: str = field(default="", repr=False)
     fields: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """By schema name; an entry of a custom field set is `mx_Set.Entry`."""
+    flags: tuple[str, ...] = ()
+    """The flags that it set, such as IncludeLeadScore; without effect here."""
 
 
 @dataclass(slots=True)

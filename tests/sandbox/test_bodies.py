@@ -234,6 +234,17 @@ def test_a_flag_may_be_in_the_query_or_in_the_opportunity(flag: str):
         assert opportunity.flags == (flag,)
 
 
+@pytest.mark.parametrize("flag", ACTIVITY_FLAGS)
+def test_a_flag_of_an_activity_is_stored_with_it(flag: str):
+    """Only flags that are true are stored, for a test to look at."""
+    for value, stored in ((True, (flag,)), (False, ())):
+        account = Account()
+        submit(account, "/activity/createcustom", both(**{flag: value}), 0.0)
+        account.advance(1.0)
+        (lead,) = account.records.leads.values()
+        assert lead.activities[-1].flags == stored
+
+
 def test_an_invalid_search_by_fails_in_processing():
     """A SearchBy that names no searchable field is accepted and fails later, as in a capture."""
     account = Account()
