@@ -319,8 +319,10 @@ def _changed(submission: Submission, details: Mapping[str, Any] | None) -> tuple
     if submission.operation.changes is None:
         return None
     name, kind = submission.operation.changes
-    value = (details or {}).get(name) or submission.query.get(name)
-    _check_id(name, value)
+    value, form = (details or {}).get(name), _ID_IN_BODY
+    if value is None:
+        value, form = submission.query.get(name), _ID
+    _check_id(name, value, form)
     return kind, str(value).casefold()
 
 
@@ -328,9 +330,14 @@ _ID = re.compile(r"[!-.0-9:;=@-~]{1,100}")
 """Printable, without the characters that end a path segment or begin a query."""
 
 
-def _check_id(name: str, text: object) -> None:
-    if not isinstance(text, str) or not _ID.fullmatch(text) or not text.strip("."):
-        raise invalid(name, "must be an id from LeadSquared, without spaces and slashes.")
+_ID_IN_BODY = re.compile(r"[!-~]([ -~]{0,98}[!-~])?")
+"""Printable: the prefix of an AutoId may hold a slash or a space."""
+
+
+def _check_id(name: str, text: object, form: re.Pattern[str] = _ID) -> None:
+    if not isinstance(text, str) or not form.fullmatch(text) or not text.strip("."):
+        unlike = ", without spaces and slashes" if form is _ID else ""
+        raise invalid(name, f"must be an id from LeadSquared{unlike}.")
 
 
 # The lead

@@ -251,7 +251,7 @@ def capture_opportunity(
 
 
 def update_opportunity(
-    opportunity_id: str | UUID,
+    opportunity_id: str | int | UUID,
     *,
     note: str | None = None,
     fields: Mapping[str, Any] | None = None,
@@ -265,14 +265,18 @@ def update_opportunity(
         receipt = await lsq.opportunities.update(opportunity_id, fields={"mx_Custom_2": "Won"})
 
     Args:
-        opportunity_id: its ProspectOpportunityId.
+        opportunity_id: its ProspectOpportunityId, or the value of its AutoId field.
         note: text.
         fields: schema name to value; a nested mapping is a field set.
         reference: as for `update_lead`.
     """
     return Submission(
         operation=OPPORTUNITIES_UPDATE,
-        details={"ProspectOpportunityId": _id(opportunity_id), "OpportunityNote": note, "Fields": fields},
+        details={
+            "ProspectOpportunityId": _id(opportunity_id),
+            "OpportunityNote": note,
+            "Fields": fields,
+        },
         reference=reference,
     )
 
@@ -311,7 +315,7 @@ def bulk_lead(
     return Submission(operation=BULK_CREATE_OR_UPDATE, lead=lead, search_by=search_by, reference=reference)
 
 
-def _id(value: str | UUID) -> str:
+def _id(value: str | int | UUID) -> str:
     """A UUID as text. Any other value is kept, so that encoding rejects it by name."""
     return str(value) if is_uuid(value) else cast("str", value)
 

@@ -61,6 +61,8 @@ class Opportunity:
     """By schema name."""
     flags: tuple[str, ...] = ()
     """The flags that its capture set, such as DoNotChangeOwner."""
+    auto_id: str = ""
+    """The value of its AutoId field, by which it can be updated as well: OPP-1001, OPP-1002, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,10 @@ class Records:
     def capture_opportunity(self, passed: dict[str, str], new: Opportunity, at: float) -> Stored:
         """Create or update a lead, and add an opportunity and the activity that always goes with it."""
         lead, matched_by = self.put_lead(passed)
-        opportunity = replace(new, id=self._new_id(), lead_id=lead.id, at=at, fields=dict(new.fields))
+        auto_id = f"OPP-{1001 + len(self.opportunities)}"
+        opportunity = replace(
+            new, id=self._new_id(), lead_id=lead.id, at=at, fields=dict(new.fields), auto_id=auto_id
+        )
         self.opportunities[opportunity.id] = opportunity
         activity = Activity(event=str(new.event_code), date=new.date, note=new.note, fields=new.fields)
         self._add_activity(lead, activity, at)
@@ -167,8 +172,13 @@ class Records:
         return Stored(message, lead.id, matched_by)
 
     def update_opportunity(self, opportunity_id: str, note: str, fields: dict[str, str]) -> Stored:
-        """Change the passed fields of an opportunity, and its note if `note` is not empty."""
-        opportunity = self.opportunities.get(opportunity_id.lower())
+        """Change the passed fields of an opportunity, and its note if `note` is not empty.
+
+        It is found by its id or by the value of its AutoId field.
+        """
+        opportunity = self.opportunities.get(opportunity_id.lower()) or next(
+            (each for each in self.opportunities.values() if each.auto_id == opportunity_id), None
+        )
         if opportunity is None:
             raise ApplicationError("MXInvalidInputException", "The opportunity does not exist.")
         opportunity.note = note or opportunity.note
