@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from leadsquared_async.models import RequestStatus
 
 __all__ = [
+    "ABOUT_DUPLICATE",
+    "DUPLICATE",
     "APIError",
     "AuthenticationFailed",
     "BadRequest",
@@ -26,6 +28,7 @@ __all__ = [
     "ConnectionFailed",
     "DeadlineExceeded",
     "Delivery",
+    "Duplicate",
     "Facts",
     "Fault",
     "Forbidden",
@@ -46,6 +49,7 @@ __all__ = [
     "exception_in",
     "join",
     "kind_of_error",
+    "rejected_later",
 ]
 
 
@@ -264,6 +268,24 @@ class NoSuchPath(NotFound):
 class Rejected(APIError):
     """LeadSquared rejected this lead permanently; its MX... exception has the reason."""
 
+    @staticmethod
+    def of(status: RequestStatus) -> Rejected | None:
+        """The error of a request that failed in processing, such as `Duplicate`; None unless it failed.
+
+        Example:
+            if (error := Rejected.of(await lsq.leads.wait(receipt))) is not None:
+                raise error
+        """
+        return rejected_later(status.reason) if status.is_final and not status.succeeded else None
+
+
+class Duplicate(Rejected):
+    """Another lead has the same value in a unique field, such as EmailAddress (MXDuplicateEntryException).
+
+    Also when the e-mail address is one lead's and the phone number another's. Find that lead with
+    `leads.find`, then update it, or leave the field out.
+    """
+
 
 class RateLimited(APIError):
     """The account is over its rate limit (429)."""
@@ -284,6 +306,32 @@ def exception_in(reason: str | None) -> str | None:
     """LeadSquared's name of the exception that a reason begins with."""
     match = _EXCEPTION.match(reason or "")
     return None if match is None else match[1]
+
+
+DUPLICATE = "MXDuplicateEntryException"
+ABOUT_DUPLICATE = (
+    "another lead has the same value in a unique field. Find that lead with leads.find, then update it with "
+    "leads.update, or leave the field out"
+)
+
+
+def rejected_later(reason: str | None) -> Rejected:
+    """The error of a request that LeadSquared accepted and then rejected in processing.
+
+    Args:
+        reason: LeadSquared's words, such as "MXDuplicateEntryException: ..."; they are not in the message.
+    """
+    name = exception_in(reason)
+    kind, what = (Duplicate, f": {ABOUT_DUPLICATE}") if name == DUPLICATE else (Rejected, "")
+    said = (reason or "").strip().removeprefix(name or "").removeprefix(":").strip()
+    return kind(
+        f"LeadSquared accepted it, and then rejected it{what}",
+        exception_type=name,
+        exception_message=said or None,
+        delivery=Delivery.ACCEPTED,
+        fault=Fault.LEAD,
+        scope=Scope.LEAD,
+    )
 
 
 def kind_of_error(error: BaseException) -> str:

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from leadsquared_async.errors import (
+    ABOUT_DUPLICATE,
+    DUPLICATE,
     APIError,
     AuthenticationFailed,
     BadRequest,
     ConnectionFailed,
     Delivery,
+    Duplicate,
     Fault,
     Forbidden,
     LeadSquaredError,
@@ -249,6 +252,7 @@ _NOT_FOUND = _of_account(NotFound, Scope.OPERATION, "unknown path or RequestID (
 _NO_PATH = _of_account(NoSuchPath, Scope.OPERATION, "the path does not exist on this host: check the host")
 _NO_JSON = _of_account(APIError, Scope.OPERATION, "the host does not accept JSON (415): check the host")
 _REJECTED = _of_lead(Rejected, "LeadSquared rejected the lead")
+_DUPLICATE = _of_lead(Duplicate, f"LeadSquared rejected the lead: {ABOUT_DUPLICATE}")
 _UNREADABLE = _of_lead(BadRequest, "LeadSquared cannot read the body (400)")
 _TOO_LARGE = _of_lead(BadRequest, "the body is too large for LeadSquared (413)")
 _EXCEPTION = _unknown(Scope.LEAD, RetryHint.A_FEW_TIMES, "LeadSquared failed to process it")
@@ -307,6 +311,8 @@ def classify_refusal(refusal: Refusal) -> Classification:
         return _BAD_KEYS
     if refusal.exception_type and not refusal.is_mx:
         return _EXCEPTION
+    if name == DUPLICATE.lower():
+        return _DUPLICATE
     if not name and _ABOUT_KEYS.fullmatch(refusal.exception_message or ""):
         return _BAD_KEYS
     return _REJECTED

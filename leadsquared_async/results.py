@@ -8,8 +8,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from leadsquared_async.delivery.reasons import REJECTED_LATER
-from leadsquared_async.errors import Delivery, Fault, LeadSquaredError, exception_in, kind_of_error
+from leadsquared_async.errors import (
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    exception_in,
+    kind_of_error,
+    rejected_later,
+)
 from leadsquared_async.models import Receipt, RequestStatus, ShortRepr
 
 if TYPE_CHECKING:
@@ -88,7 +94,7 @@ def tell_unread(result: Result[Any], name: str, events: ClientEvents) -> None:
             return  # it was not sent
     elif status is not None and status.is_final and not status.succeeded:
         state, kind = "rejected", exception_in(status.reason) or status.state.value
-        reason = REJECTED_LATER
+        reason = rejected_later(status.reason).summary
     if state is None:
         events.emit(
             Abandoned(

@@ -52,6 +52,7 @@ Forbidden: APIError
 NotFound: APIError
 NoSuchPath: NotFound
 Rejected: APIError
+Duplicate: Rejected
 RateLimited: APIError
 QuotaExceeded: RateLimited
 ServerError: APIError

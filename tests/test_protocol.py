@@ -17,6 +17,7 @@ from leadsquared_async import (
     BadRequest,
     ConnectionFailed,
     Delivery,
+    Duplicate,
     Fault,
     Forbidden,
     LeadSquaredError,
@@ -29,6 +30,7 @@ from leadsquared_async import (
     ServerError,
     Timeout,
 )
+from leadsquared_async.errors import ABOUT_DUPLICATE
 from leadsquared_async.protocol import (
     ExpectedBody,
     Outcome,
@@ -100,7 +102,7 @@ TABLE = [
         (status, UNKNOWN_FIELD, lead)
         for status in (200, 201, 202, 204, 302, 400, 405, 409, 413, 500, 502, 503)
     ],
-    (500, DUPLICATE, lead),
+    (500, DUPLICATE, (Duplicate, *lead[1:])),
     (500, mx("MXInvalidInputException", "Invalid SearchBy value provided"), lead),
     (500, mx("MXMandatoryAttributeMissingException"), lead),
     (500, mx("MXInvalidActivityFieldsException"), lead),
@@ -286,7 +288,8 @@ def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> 
         (418, "", "the host rejected the call (418): check the host"),
         (429, "", "the account is over its rate limit (429)"),
         (429, QUOTA, "the account's daily quota of calls is used up"),
-        (500, DUPLICATE, "LeadSquared rejected the lead"),
+        (500, DUPLICATE, f"LeadSquared rejected the lead: {ABOUT_DUPLICATE}"),
+        (500, mx("MXNewException", "no"), "LeadSquared rejected the lead"),
         (500, "", "LeadSquared failed (500)"),
         (504, "", "LeadSquared failed (504)"),
     ],

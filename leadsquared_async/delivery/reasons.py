@@ -11,10 +11,9 @@ from collections.abc import Collection
 
 from leadsquared_async.errors import LeadSquaredError, exception_in
 
-__all__ = ["OTHER", "REJECTED_LATER", "kind_of", "reason_of"]
+__all__ = ["OTHER", "kind_of", "reason_of"]
 
 OTHER = "another reason"
-REJECTED_LATER = "LeadSquared accepted it, and then rejected it"
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _ABOUT_NAMES = frozenset({"MXUnknownAttributeException"})

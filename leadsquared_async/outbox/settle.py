@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from leadsquared_async.delivery.item_retries import ItemState
-from leadsquared_async.delivery.reasons import REJECTED_LATER, reason_of
+from leadsquared_async.delivery.reasons import reason_of
 from leadsquared_async.errors import (
     ClientClosed,
     Delivery,
     LeadSquaredError,
     OutboxError,
-    Rejected,
-    exception_in,
     kind_of_error,
+    rejected_later,
 )
 from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered
 from leadsquared_async.logs import ClientEvents
@@ -105,8 +104,7 @@ class Settler:
 
     async def failed(self, row: Row, reason: str) -> None:
         """End an accepted row that LeadSquared rejected in processing."""
-        error = Rejected(REJECTED_LATER, exception_type=exception_in(reason), delivery=Delivery.ACCEPTED)
-        await self._bury(row, ItemState.REJECTED, error, reason)
+        await self._bury(row, ItemState.REJECTED, rejected_later(reason), reason)
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
         """End an accepted row whose RequestID LeadSquared does not know."""

@@ -121,10 +121,17 @@ _USUAL: Mapping[type, tuple[str, ErrorFacts]] = {
         {"status_code": 403},
     ),
     errors.Rejected: (
-        "leads.capture: LeadSquared rejected the lead: MXDuplicateEntryException. Not accepted.",
+        "leads.capture: LeadSquared rejected the lead: MXInvalidInputException. Not accepted.",
         {
             **_OF_THE_LEAD,
             "status_code": 500,
+            "exception_type": "MXInvalidInputException",
+            "exception_message": "Invalid SearchBy value provided",
+        },
+    ),
+    errors.Duplicate: (
+        f"leads.capture: LeadSquared rejected the lead: {errors.ABOUT_DUPLICATE}. Not accepted.",
+        {
             "exception_type": "MXDuplicateEntryException",
             "exception_message": "A Lead with same Email already exists.",
         },

@@ -177,7 +177,7 @@ def test_a_megabyte_of_words_takes_no_time_and_shows_no_value() -> None:
 def test_an_error_of_an_answer() -> None:
     """The message has LeadSquared's masked words, and the attributes have them unmasked."""
     body = (
-        '{"Status":"Error","ExceptionType":"MXDuplicateEntryException",'
+        '{"Status":"Error","ExceptionType":"MXNewException",'
         '"ExceptionMessage":"BRET (bret.lee@example.com) of Lee Holdings (Pty) exists,'
         '\\nas has o@example.org."}'
     )
@@ -185,11 +185,11 @@ def test_an_error_of_an_answer() -> None:
     error = error_of(500, body, facts)
     assert type(error) is Rejected
     assert str(error) == (
-        "[eu] leads.capture: LeadSquared rejected the lead: MXDuplicateEntryException: "
+        "[eu] leads.capture: LeadSquared rejected the lead: MXNewException: "
         f"{MASK} ({MASK}) of {MASK} exists, as has {MASK}. Not accepted. (2 attempts)"
     )
     assert (error.delivery, error.fault, error.attempts) == (Delivery.REJECTED, Fault.LEAD, 2)
-    assert (error.status_code, error.exception_type) == (500, "MXDuplicateEntryException")
+    assert (error.status_code, error.exception_type) == (500, "MXNewException")
     assert error.exception_message.startswith("BRET (bret.lee@example.com)")
     assert error.body == body
     assert error.reference == "form-4711"

@@ -27,7 +27,7 @@ from leadsquared_async.delivery.item_retries import (
     patient,
     pause_after,
 )
-from leadsquared_async.delivery.reasons import REJECTED_LATER, reason_of
+from leadsquared_async.delivery.reasons import reason_of
 from leadsquared_async.errors import (
     APIError,
     ClientClosed,
@@ -37,10 +37,9 @@ from leadsquared_async.errors import (
     Fault,
     LeadSquaredError,
     NoSuchPath,
-    Rejected,
     Scope,
-    exception_in,
     kind_of_error,
+    rejected_later,
 )
 from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered, StoreBack, StoreLost
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
@@ -302,10 +301,7 @@ class LeadSquaredTasks:
             await self._end(request, ItemState.CONFIRMED, lease, **ids)
         else:
             reason = status.reason or status.raw_state
-            rejected = Rejected(
-                REJECTED_LATER, exception_type=exception_in(reason), delivery=Delivery.ACCEPTED
-            )
-            await self._end_badly(request, ItemState.REJECTED, rejected, reason, lease)
+            await self._end_badly(request, ItemState.REJECTED, rejected_later(reason), reason, lease)
 
     # The last: report
 
