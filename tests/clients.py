@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 import httpx
 
@@ -65,7 +64,6 @@ class PatchedAccount(Account):
         retrying_status: the status of a request that waits for its next try.
         flat_opportunity: whether the outcome of an opportunity is written as by the synchronous API.
         disorder: seconds; an outcome is shown up to twice as much later than it is there (uniform).
-        header_keys: whether submissions may have their keys in headers.
         retry_after: the Retry-After header of an answer over the limit.
         options: as `Account` takes them.
     """
@@ -79,7 +77,6 @@ class PatchedAccount(Account):
         retrying_status: str = "In-Queue",
         flat_opportunity: bool = False,
         disorder: float = 0.0,
-        header_keys: bool = False,
         retry_after: str | None = None,
         **options: Any,
     ) -> None:
@@ -89,7 +86,6 @@ class PatchedAccount(Account):
         self._statuses = {"FAILURE": rejected_status, "retrying": retrying_status}
         self._flat_opportunity = flat_opportunity
         self._disorder = disorder
-        self._header_keys = header_keys
         self._retry_after = retry_after
 
     def task_of(self, request_id: str) -> Task:
@@ -100,17 +96,6 @@ class PatchedAccount(Account):
         finished_at = self.task_of(request_id).finished_at
         delay = Random(request_id).uniform(0, 2 * self._disorder)
         return None if finished_at is None else finished_at / self.settings.speed + delay
-
-    def decide(self, request: Request, now: float) -> Reply:
-        if self._header_keys:
-            names = {"x-lsq-accesskey": "accessKey", "x-lsq-secretkey": "secretKey"}
-            keys = {
-                name: request.headers[header] for header, name in names.items() if header in request.headers
-            }
-            headers = {name: value for name, value in request.headers.items() if name not in names}
-            query = "&".join(filter(None, (request.query, urlencode(keys))))
-            request = replace(request, headers=headers, query=query)
-        return super().decide(request, now)
 
     def _over_limit(self, call: Call) -> Reply:
         reply = super()._over_limit(call)

@@ -22,7 +22,7 @@ from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
 from leadsquared_async.sandbox.counters import COUNTERS
-from leadsquared_async.sandbox.settings import Options
+from leadsquared_async.sandbox.settings import KEY_PLACES, Options
 
 __all__ = ["sandbox"]
 
@@ -100,6 +100,17 @@ class SandboxOptions:
     fields: Annotated[
         int, option("--fields N", "The number of fields of the realistic account.", least=1, most=10_000)
     ] = 60
+    path: Annotated[
+        Collection[str],
+        option(
+            "--path NAME=PATH",
+            'Serve a call at another path, such as "activity status=/activity/status"; without a PATH the '
+            "call does not exist. Repeatable.",
+        ),
+    ] = ()
+    keys: Annotated[
+        str, option("--keys PLACE", f"Where submissions have their keys: {', '.join(KEY_PLACES)}.")
+    ] = "query"
     seed: Annotated[
         int | None,
         option(
@@ -118,7 +129,8 @@ class SandboxOptions:
             raise ValueError("--fault is written as NAME=SHARE, such as 500=0.03") from None
         latency, jitter = chosen.pop("latency"), chosen.pop("jitter")
         faults = Faults(latency=latency, jitter=jitter, probabilities=probabilities)
-        return cast("Options", {**chosen, "faults": faults})
+        paths = {name: path or None for name, path in pairs("--path", chosen.pop("path")).items()}
+        return cast("Options", {**chosen, "faults": faults, "paths": paths})
 
 
 def sandbox(

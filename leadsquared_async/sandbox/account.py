@@ -9,17 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Unpack
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 from leadsquared_async.sandbox.answers import (
-    ELSEWHERE,
     FORBIDDEN,
     HINT,
     JSON_TYPE,
+    NO_PATH,
     SYNC_HOST,
     TOO_LONG,
-    WRONG_KEYS,
     How,
     MalformedError,
     RejectedError,
@@ -37,6 +36,7 @@ from leadsquared_async.sandbox.checks import brief, check
 from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.exchanges import FAULT, Arrival, Effects, Exchanges
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
+from leadsquared_async.sandbox.key_checks import IN_QUERY, check_keys, misplaced_keys, shown_path
 from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Task
 from leadsquared_async.sandbox.records import Records
@@ -68,7 +68,7 @@ class Account:
     api_key = API_KEY
 
     __slots__ = (
-        *("arrivals", "attempts", "exchanges", "instance", "misplaced_keys", "paths", "queues", "records"),
+        *("arrivals", "attempts", "exchanges", "instance", "misplaced_keys", "queues", "records"),
         *("revision", "settings"),
         *("_bulk_counter", "_counter", "_faults", "_fields", "_ids"),
         *("_initial_settings", "_lock", "_routes"),
@@ -79,9 +79,6 @@ class Account:
         self._lock = threading.RLock()  # a test may look while its sandbox runs in another thread
         _check_operations(self.settings.faults)
         self._initial_settings = self.settings
-        self._routes = Routes(self.settings.paths)
-        self.paths: Sequence[str] = self._routes.known
-        """Method and path of every call, such as `POST /lead/capture`."""
         self._fields = fields_of(self.settings)
         self.revision = 0
         """Grows with each change of the account."""
@@ -94,6 +91,7 @@ class Account:
 
     def _reset(self) -> None:
         settings = self.settings = self._initial_settings
+        self._routes = Routes(settings.paths)
         self.revision += 1
         self.instance = str(uuid4())
         """A random id that changes with each reset, even with a seed."""
@@ -123,6 +121,11 @@ class Account:
         """The processing queue of each operation, by the operation's name."""
 
     @property
+    def paths(self) -> Sequence[str]:
+        """Method and path of every call, such as `POST /lead/capture`."""
+        return self._routes.known
+
+    @property
     def tasks(self) -> list[Task]:
         """The accepted requests of each operation, in order."""
         with self._lock:
@@ -146,15 +149,16 @@ class Account:
             self._faults.replace(faults, keep)
 
     def change_settings(self, content: object, now: float) -> None:
-        """Change the limit, how calls are counted, or the processing rate, as a decoded JSON object says.
+        """Change the settings that a decoded JSON object names; `settings.CHANGEABLE` lists the names.
 
         It applies from `now` on; a changed limit forgets earlier calls. Raises ValueError for invalid input.
         """
         with self._lock:
             before, settings = self.settings, self.settings.changed(content)
+            routes = Routes(settings.paths)
             self.advance(now)
             self.revision += 1
-            self.settings = settings
+            self.settings, self._routes = settings, routes
             if settings.processing_rate != before.processing_rate:
                 for queue in self.queues.values():
                     queue.set_rate(settings.processing_rate, now * settings.speed)
@@ -191,7 +195,7 @@ class Account:
         fault = self._faults.draw(name, now)
         if fault.how is How.REFUSED:  # it never arrives
             return Reply(503, {HINT: f"{FAULT}{fault.name}"}, delay=self.transit(), how=fault.how)
-        self.misplaced_keys += misplaced_keys(request, call)
+        self.misplaced_keys += misplaced_keys(request, call, self.settings.keys)
         if call is not None and (call.kind == "submit" or call.name == "bulk"):
             self.attempts[request.body.decode("utf-8", "replace")] += 1
         effects = Effects()
@@ -212,7 +216,7 @@ class Account:
     ) -> tuple[Reply, bool]:
         """Return the reply, and whether the rate limit rejected the call."""
         if call is None:
-            return hinted(gateway(403, "Missing Authentication Token"), self._routes.hint(request)), False
+            return hinted(NO_PATH, self._routes.hint(request)), False
         if call.kind != "sync" and request.headers.get("x-api-key") != API_KEY:
             problem = "not the key of this sandbox" if "x-api-key" in request.headers else "missing"
             return hinted(FORBIDDEN, f"the header x-api-key is {problem}"), False
@@ -238,7 +242,7 @@ class Account:
     def _serve(self, request: Request, call: Call, fault: Fault, effects: Effects, now: float) -> Reply:
         """Answer as without faults; raises RejectedError."""
         query = dict(parse_qsl(request.query, keep_blank_values=True))
-        _check_keys(request, query, call)
+        check_keys(request, query, call, self.settings.keys)
         if call.kind == "submit" or call.name == "bulk":
             _check_form(request)
         match call.kind:
@@ -270,7 +274,7 @@ class Account:
         text, content = decode(request.body)
         (operation,) = call.operations
         work = operation.read(Submission(content, query, call.rest), self.records)
-        shown = {name: value for name, value in query.items() if name not in _IN_QUERY}
+        shown = {name: value for name, value in query.items() if name not in IN_QUERY}
         return Task(self._new_id(), operation, text, shown, work, now * self.settings.speed)
 
     def _status(self, query: Mapping[str, str], call: Call) -> Reply:
@@ -312,63 +316,6 @@ def _counting_of(settings: Settings) -> tuple[object, ...]:
     return settings.limit, settings.bulk_limit, settings.counting, settings.count_refused
 
 
-_IN_QUERY = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
-_IN_HEADERS = {"x-lsq-accesskey": ACCESS_KEY, "x-lsq-secretkey": SECRET_KEY}
-_KEY_NAMES = frozenset({"accesskey", "secretkey", *_IN_HEADERS})
-_ALL_KEYS = (ACCESS_KEY, SECRET_KEY, API_KEY)
-
-
-def misplaced_keys(request: Request, call: Call | None) -> list[str]:
-    """Describe each wrong place in which the request has a key, without showing the key.
-
-    The access and secret keys belong in the query of submissions, and in the query or headers of synchronous
-    calls. The x-api-key belongs in its header; a call log takes no other key. Another origin gets no key.
-    """
-    in_query = _IN_QUERY if call is not None and call.takes_keys else {}
-    in_headers = {"x-api-key": API_KEY} | (_IN_HEADERS if call is not None and call.kind == "sync" else {})
-    query = parse_qsl(request.query, keep_blank_values=True)
-    carried = [("the query", name, value, in_query) for name, value in query]
-    carried += [(_header(name), name, value, in_headers) for name, value in request.headers.items()]
-    places = [place for place, name, value, right in carried if _is_misplaced(name, value, right)]
-    if _holds_key(unquote(request.path)):
-        places.append("the path")
-    if any(key.encode() in request.body for key in _ALL_KEYS):
-        places.append("the body")
-    if request.headers.get("host", "").partition(":")[0] == ELSEWHERE and any(
-        _holds_key(value) for _, _, value, _ in carried
-    ):
-        places.append("a request to another origin")
-    name = "unknown path" if call is None else call.name
-    return [f"{name}: a key in {place}" for place in dict.fromkeys(places)]
-
-
-def shown_path(request: Request, call: Call | None) -> str:
-    """The path for display, without a connector's key or a misplaced key."""
-    path = request.path
-    if call is not None and call.rest:
-        path = f"{path.removesuffix('/'.join(call.rest))}{{connectorKey}}"
-    return "(a path with a key)" if _holds_key(unquote(path)) else one_line(path, 200)
-
-
-def _check_keys(request: Request, query: Mapping[str, str], call: Call) -> None:
-    """Raise RejectedError if the call needs an accessKey and a secretKey, and one is missing or wrong."""
-    if not call.takes_keys:
-        return
-    given = tuple(query.get(name) for name in _IN_QUERY)
-    if call.kind == "sync" and given == (None, None):
-        given = tuple(request.headers.get(name) for name in _IN_HEADERS)
-    if given == (ACCESS_KEY, SECRET_KEY):
-        return
-    wrong = [
-        f"{name} is {'missing from the query' if value is None else 'not the key of this sandbox'}"
-        for (name, right), value in zip(_IN_QUERY.items(), given, strict=True)
-        if value != right
-    ]
-    if given[0] and "$" not in given[0]:
-        wrong.append("an accessKey contains a $: put it in single quotes in a shell")
-    raise RejectedError(WRONG_KEYS, "; ".join(wrong))
-
-
 def _check_form(request: Request) -> None:
     """Raise RejectedError if the Content-Type is not JSON or the body is too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
@@ -384,19 +331,3 @@ def _check_operations(faults: Faults) -> None:
         raise ValueError(
             f"operations: {brief(min(unknown))} does not exist: choose from {', '.join(sorted(CALL_NAMES))}"
         )
-
-
-def _header(name: str) -> str:
-    """A header in words; its name is in lower case."""
-    is_key = any(key.lower() in name for key in _ALL_KEYS)
-    return "the name of a header" if is_key else f"the header {name}"
-
-
-def _holds_key(text: str) -> bool:
-    return any(key in text for key in _ALL_KEYS)
-
-
-def _is_misplaced(name: str, value: str, allowed: Mapping[str, str]) -> bool:
-    if name in allowed:
-        return _holds_key(value) and value != allowed[name]
-    return name.lower() in _KEY_NAMES or _holds_key(value)

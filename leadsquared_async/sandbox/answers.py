@@ -158,6 +158,9 @@ def wrong_region(right_host: str) -> Reply:
 FORBIDDEN = gateway(403, "Forbidden")
 """The gateway's reply to a missing or wrong x-api-key."""
 
+NO_PATH = gateway(403, "Missing Authentication Token")
+"""The gateway's reply to an unknown method and path, whatever the keys."""
+
 WRONG_KEYS = mx(401, "MXUnAuthorizedAccessException", "Invalid AccessKey or SecretKey")
 """LeadSquared's reply to a missing or wrong accessKey or secretKey."""
 

@@ -51,7 +51,7 @@ class Books:
     @property
     def openapi(self) -> dict[str, Any]:
         """An OpenAPI 3.1 description of the calls and of the control plane."""
-        return describe(self._account.settings.paths)
+        return describe(self._account.settings.paths, self._account.settings.keys)
 
     @property
     def arrivals(self) -> Sequence[Arrival]:
@@ -168,7 +168,7 @@ class Books:
         self._account.set_faults(faults, self._clock(), keep=keep)
 
     def change_settings(self, content: object) -> None:
-        """Change `limit`, `counting`, `count_refused` or `processing_rate` as a decoded JSON object says.
+        """Change the settings that a decoded JSON object names; `settings.CHANGEABLE` lists the names.
 
         A changed limit forgets earlier calls; a reset restores the initial settings. Raises ValueError for
         invalid input.

@@ -15,6 +15,7 @@ from leadsquared_async.sandbox.answers import (
     ASYNC_HOST,
     ELSEWHERE,
     FORBIDDEN,
+    NO_PATH,
     WRONG_KEYS,
     How,
     Reply,
@@ -64,6 +65,7 @@ FAULTS: Mapping[str, Fault] = {
         Fault("401", WRONG_KEYS),
         Fault("401-region", wrong_region(ASYNC_HOST), regional=True),
         Fault("403", FORBIDDEN),
+        Fault("no-path", NO_PATH),
         Fault("429", over_limit=True),
         Fault("quota", gateway(429, "Limit Exceeded")),
         Fault("500", gateway(500, "Internal server error")),
@@ -112,6 +114,7 @@ FAULT_GROUPS: Mapping[str, Mapping[str, str]] = {
         "401": "Wrong accessKey or secretKey",
         "401-region": "Keys of another region",
         "403": "Wrong x-api-key",
+        "no-path": "The path does not exist, as on a wrong host",
     },
     "Unexpected replies": {
         "html": "An HTML page with status 200",

@@ -117,19 +117,21 @@ class Routes:
     name, a path without a leading slash, and a path shared by two calls that are not both a status.
     """
 
-    def __init__(self, moved: Mapping[str, str]) -> None:
+    def __init__(self, moved: Mapping[str, str | None]) -> None:
         self._calls: dict[tuple[str, str], Call] = {}
         self._connectors: dict[str, Call] = {}
         calls = {name: (method, path, Call(name, "sync")) for name, (method, path) in SYNC.items()}
         for operation in OPERATIONS:
-            name, path, it = operation.name, operation.path, (operation,)
-            calls[name] = "POST", path, Call(name, "submit", it)
+            name, it = operation.name, (operation,)
+            calls[name] = "POST", operation.path, Call(name, "submit", it)
             calls[f"{name} status"] = "GET", operation.status_path, Call("status", "status", it)
-            calls[f"{name} metrics"] = "GET", f"{path}/metrics", Call("metrics", "metrics", it)
+            calls[f"{name} metrics"] = "GET", f"{operation.path}/metrics", Call("metrics", "metrics", it)
         if unknown := sorted(moved.keys() - calls.keys()):
             raise ValueError(f"paths: no call is called {', '.join(unknown)}")
         for name, (method, usual, call) in calls.items():
             path = moved.get(name, usual)
+            if path is None:
+                continue
             if not path.startswith("/"):
                 raise ValueError(f"paths: a path must begin with a slash, not {path!r}")
             if call.kind == "submit" and call.operations[0].names_connector:

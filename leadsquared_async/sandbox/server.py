@@ -24,11 +24,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from leadsquared_async.sandbox.account import LARGEST_BODY, Account, shown_path
+from leadsquared_async.sandbox.account import LARGEST_BODY, Account
 from leadsquared_async.sandbox.answers import HINT, How, Reply, Request, in_eights, one_line
 from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.control import answer, is_for_the_control_plane, is_from_a_browser
 from leadsquared_async.sandbox.exchanges import Arrival
+from leadsquared_async.sandbox.key_checks import shown_path
 from leadsquared_async.sandbox.window_pages import EVENTS, PROTECTION, event_of
 
 if TYPE_CHECKING:

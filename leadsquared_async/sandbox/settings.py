@@ -23,6 +23,8 @@ ACCESS_KEY = "u$r" + "0123456789abcdef" * 2
 SECRET_KEY = "fedcba9876" * 4
 API_KEY = "SandboxKey" * 4
 
+KEY_PLACES = ("query", "headers", "both")
+
 Attributes = Literal["account"] | Collection[str] | None
 
 
@@ -37,7 +39,8 @@ class Options(TypedDict, total=False):
     mandatory: Collection[str]
     unique: Collection[str]
     fields: int
-    paths: Mapping[str, str]
+    paths: Mapping[str, str | None]
+    keys: Literal["query", "headers", "both"]
     processing_rate: float
     speed: float
     faults: Faults
@@ -65,9 +68,12 @@ class Settings:
     """The schema names whose values must be unique. Comparisons ignore the case of e-mail addresses."""
     fields: int = 60
     """How many fields the realistic account has, at least 42; the others are custom fields."""
-    paths: Mapping[str, str] = field(default_factory=dict[str, str])
+    paths: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     """Overrides of paths, by call: `activity` for a submission, `activity status`, `activity metrics`, `bulk`
-    and so on. The default path of an overridden call no longer exists."""
+    and so on. The default path of an overridden call no longer exists. None: the call does not exist."""
+    keys: Literal["query", "headers", "both"] = "query"
+    """Where a submission has its accessKey and secretKey. LeadSquared documents the query; synchronous calls
+    may have them in either place."""
     processing_rate: float = 6000.0
     """Requests that each operation's queue processes per minute."""
     speed: float = 1.0
@@ -96,7 +102,7 @@ class Settings:
         return {name: getattr(self, name) for name in CHANGEABLE}
 
 
-CHANGEABLE = ("limit", "bulk_limit", "counting", "count_refused", "processing_rate")
+CHANGEABLE = ("limit", "bulk_limit", "counting", "count_refused", "processing_rate", "paths", "keys")
 """The options that can be changed while the sandbox runs."""
 
 _LIMIT = pair(
@@ -115,7 +121,11 @@ _RULES: Mapping[str, Rule] = {
     "mandatory": _NAMES,
     "unique": _NAMES,
     "fields": whole(1, 10_000),
-    "paths": by_name("a mapping from the name of a call to its path", lambda path: isinstance(path, str)),
+    "paths": by_name(
+        "a mapping from the name of a call to its path, or to None",
+        lambda path: path is None or isinstance(path, str),
+    ),
+    "keys": (f"one of {', '.join(KEY_PLACES)}", lambda value: isinstance(value, str) and value in KEY_PLACES),
     "processing_rate": _SPEED,
     "speed": _SPEED,
     "faults": IS_FAULTS,

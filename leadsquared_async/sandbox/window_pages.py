@@ -84,8 +84,12 @@ def send_test_lead(books: Books, content: object) -> object:
         )
     body = json.dumps([{"Attribute": name, "Value": value} for name, value in attributes.items()]).encode()
     path = account.settings.paths.get("capture", "/lead/capture")
+    if path is None:
+        raise ValueError("The setting paths removes capture")
     query = urlencode({"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY})
     headers = {"content-type": JSON_TYPE, "x-api-key": API_KEY, "user-agent": "sandbox window"}
+    if account.settings.keys == "headers":
+        query, headers = "", {**headers, "x-lsq-accesskey": ACCESS_KEY, "x-lsq-secretkey": SECRET_KEY}
     before = account.exchanges.count
     account.decide(Request("POST", path, query, headers, body), books.now)
     return {"call": account.exchanges.count if account.exchanges.count > before else None}

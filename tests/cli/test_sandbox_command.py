@@ -49,13 +49,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
         ("bulk-limit", "none", None),
         ("fields", "400", 400),
         ("fault", "500=0.25", {"500": 0.25}),
+        ("keys", "headers", "headers"),
+        ("path", "activity status=/activity/status", {"activity status": "/activity/status"}),
+        ("path", "capture metrics=", {"capture metrics": None}),
     ],
 )
 async def test_an_option_becomes_a_setting(option: str, text: str, value: object, started: list[Options]):
     """Each option is a setting of `Sandbox`; what is not given has the default of the help text."""
     assert (await run("sandbox", f"--{option}", text)).code == 0
     (settings,) = started
-    found: dict[str, object] = {**settings, "fault": settings["faults"].probabilities}
+    found: dict[str, object] = {
+        **settings,
+        "fault": settings["faults"].probabilities,
+        "path": settings["paths"],
+    }
     assert found[option.replace("-", "_")] == value
     assert (found["counting"], found["processing_rate"]) == ("sliding-log", 600.0)
 
@@ -68,6 +75,7 @@ async def test_an_option_becomes_a_setting(option: str, text: str, value: object
         ("--attributes", "Email Address", "is written as schema names"),
         ("--unique", "Email Address", "is written as schema names"),
         ("--fields", "0", "Invalid value for"),
+        ("--path", "activity status", "is written as NAME=VALUE"),
     ],
 )
 async def test_an_invalid_option_is_named(option: str, text: str, message: str, started: list[Options]):

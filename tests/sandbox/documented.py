@@ -112,6 +112,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "401": (401, "MXUnAuthorizedAccessException"),
     "401-region": (401, "asyncapi-in21.leadsquared.com"),
     "403": (403, '{"message":"Forbidden"}'),
+    "no-path": (403, '{"message":"Missing Authentication Token"}'),
     "429": (429, "API calls exceeded the limit of 25 in 5 second(s)"),
     "quota": (429, '{"message":"Limit Exceeded"}'),
     "500": (500, '{"message":"Internal server error"}'),

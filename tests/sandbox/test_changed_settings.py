@@ -1,10 +1,26 @@
-"""Settings that can be changed while the sandbox runs: the limit, its counting and the processing rate."""
+"""Settings that can be changed while the sandbox runs."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from leadsquared_async.sandbox import COUNTERS, Account
+from leadsquared_async.sandbox import COUNTERS, Account, Books, Request
+from leadsquared_async.sandbox.window_pages import send_test_lead
 
-from .calls import capture, capture_request, task_status
+from .calls import (
+    ACCESS_KEY,
+    HEADERS,
+    KEYS,
+    SECRET_KEY,
+    USER,
+    capture,
+    capture_request,
+    metrics_request,
+    task_status,
+)
 
 
 def statuses(account: Account, calls: int, now: float) -> list[int]:
@@ -60,6 +76,57 @@ def test_the_rate_is_on_the_clock_of_the_queues():
     assert task_status(account, request_id, 4.0)["Status"] == "Success"
 
 
+def test_a_path_can_be_moved_and_removed():
+    """A moved call answers at its new path only; a removed one nowhere; null is written for it in JSON."""
+    account = Account()
+    account.change_settings({"paths": {"capture metrics": "/lead/metrics", "capture status": None}}, 0.0)
+    paths = {"/lead/metrics": 200, "/lead/capture/metrics": 403, "/lead/status": 403}
+    for path, status in paths.items():
+        assert account.decide(metrics_request(path), 0.0).status == status
+    assert "GET /lead/metrics" in account.paths
+    assert "GET /lead/status" not in account.paths
+    openapi = Books(account, lambda: 0.0).openapi
+    assert "/lead/metrics" in openapi["paths"]
+    assert "/lead/status" not in openapi["paths"]
+    account.change_settings({"paths": {}}, 0.0)
+    assert account.decide(metrics_request(), 0.0).status == 200
+
+
+@pytest.mark.parametrize(
+    ("keys", "in_query", "in_headers"), [("query", 200, 401), ("headers", 401, 200), ("both", 200, 200)]
+)
+def test_where_submissions_have_their_keys_can_be_changed(keys: str, in_query: int, in_headers: int):
+    """Keys elsewhere are missing, and listed as misplaced; synchronous calls take both places as before."""
+    account = Account()
+    account.change_settings({"keys": keys}, 0.0)
+    headers = {**HEADERS, "x-LSQ-AccessKey": ACCESS_KEY, "x-LSQ-SecretKey": SECRET_KEY}
+    request = capture_request(FirstName="A")
+    assert account.decide(request, 0.0).status == in_query
+    assert bool(account.misplaced_keys) is (in_query == 401)
+    account.misplaced_keys.clear()
+    assert account.decide(replace(request, query="", headers=headers), 0.0).status == in_headers
+    assert bool(account.misplaced_keys) is (in_headers == 401)
+    account.misplaced_keys.clear()
+    for query, given in ((KEYS, {}), ("", headers)):
+        assert account.decide(Request("GET", USER, query, given), 0.0).status == 200
+    assert account.misplaced_keys == []
+    described = Books(account, lambda: 0.0).openapi["paths"]["/lead/capture"]["post"]
+    security = json.dumps(described["security"])
+    assert ("accessKeyHeader" in security, '"accessKey"' in security) == (in_headers == 200, in_query == 200)
+
+
+@pytest.mark.parametrize(
+    ("settings", "statuses"), [({"keys": "headers"}, ["200"]), ({"paths": {"capture": None}}, [])]
+)
+def test_the_windows_test_lead_follows_the_settings(settings: dict[str, Any], statuses: list[str]):
+    """It has its keys where submissions have them; without a path there is an error."""
+    account = Account(**settings)
+    books = Books(account, lambda: 0.0)
+    with nullcontext() if statuses else pytest.raises(ValueError, match="removes capture"):
+        send_test_lead(books, {"attributes": {"FirstName": "Bret"}})
+    assert [arrival.outcome for arrival in account.arrivals] == statuses
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -68,7 +135,7 @@ def test_the_rate_is_on_the_clock_of_the_queues():
             {"seed": 1},
             (
                 "'seed' cannot be changed: choose from limit, bulk_limit, counting, count_refused, "
-                "processing_rate"
+                "processing_rate, paths, keys"
             ),
         ),
         ({"counting": "guess"}, "counting must be one of"),
@@ -76,6 +143,8 @@ def test_the_rate_is_on_the_clock_of_the_queues():
         ({"limit": 5}, "limit must be"),
         ({"processing_rate": 0}, "processing_rate must be a number above 0"),
         ({"count_refused": 1}, "count_refused must be True or False"),
+        ({"keys": "cookie"}, "keys must be one of query, headers, both"),
+        ({"paths": {"captures": "/x"}}, "no call is called captures"),
     ],
 )
 def test_an_invalid_change_changes_nothing(content: object, message: str):

@@ -196,6 +196,8 @@ SETTINGS = {
     "counting": "sliding-log",
     "count_refused": False,
     "processing_rate": 6000.0,
+    "paths": {},
+    "keys": "query",
 }
 OTHER_SETTINGS = {
     "limit": [2, 10.0],
@@ -203,6 +205,8 @@ OTHER_SETTINGS = {
     "counting": "gcra",
     "count_refused": True,
     "processing_rate": 60.0,
+    "paths": {"capture metrics": "/lead/metrics", "activity status": None},
+    "keys": "headers",
 }
 
 

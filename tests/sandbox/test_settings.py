@@ -109,7 +109,11 @@ OPTIONS: dict[str, tuple[list[Any], list[Any]]] = {
     "mandatory": (NAMES_OF_FIELDS, [None, *NOT_NAMES]),
     "unique": (NAMES_OF_FIELDS, [None, *NOT_NAMES]),
     "fields": ([1, 60], [0, -1, 1.5, *NOT_NUMBERS]),
-    "paths": ([{}, {"bulk": "/b"}], [None, "x", [], {1: "x"}, {"bulk": 1}, {"captures": "/lead"}]),
+    "keys": (["query", "headers", "both"], [None, 1, "", "cookie", ["query"], {}]),
+    "paths": (
+        [{}, {"bulk": "/b"}, {"bulk": None}],
+        [None, "x", [], {1: "x"}, {"bulk": 1}, {"captures": "/lead"}],
+    ),
     "processing_rate": ([1.5, 10], [0, -1, *NOT_NUMBERS]),
     "speed": ([1.5, 10], [0, -1, *NOT_NUMBERS]),
     "faults": ([Faults()], [None, {}, "500", Faults, [[]] * 1000]),

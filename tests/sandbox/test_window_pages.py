@@ -161,6 +161,8 @@ def test_settings_can_be_changed():
         "counting": "gcra",
         "count_refused": False,
         "processing_rate": 6000.0,
+        "paths": {},
+        "keys": "query",
     }
     assert content(reply) == expected
     assert content(answer(get("settings"), books)) == expected

@@ -68,12 +68,12 @@ _EVERY_STATUS = (401, 403, 429, 500, 502, 503, 504)
 _ERROR_200 = "error-200"
 
 
-def describe(moved: Mapping[str, str]) -> _Object:
-    """The description of a sandbox whose paths are `moved`, as in `Settings.paths`."""
+def describe(moved: Mapping[str, str | None], keys: str = "query") -> _Object:
+    """The description of a sandbox with these `Settings.paths` and `Settings.keys`."""
     examples = Examples(moved)
     paths: dict[str, _Object] = {}
     for method, path, call in Routes(moved).calls:
-        paths.setdefault(path, {})[method.lower()] = _operation(path, call, examples)
+        paths.setdefault(path, {})[method.lower()] = _operation(path, call, examples, keys)
     for page, methods in PAGES.items():
         paths[page] = {
             method.lower(): {"operationId": _id(f"{method} {page}"), **operation}
@@ -105,7 +105,7 @@ def describe(moved: Mapping[str, str]) -> _Object:
     return copy
 
 
-def _operation(path: str, call: Call, examples: Examples) -> _Object:
+def _operation(path: str, call: Call, examples: Examples, keys: str) -> _Object:
     takes = documented(call)
     reply = json.loads(examples.reply(call, path).body)
     shown = {"reply": {"value": reply}, "error": {"$ref": f"#/components/examples/{_ERROR_200}"}}
@@ -116,7 +116,7 @@ def _operation(path: str, call: Call, examples: Examples) -> _Object:
         "operationId": _call_id(path, call),
         "summary": takes.summary,
         "tags": [_TAG_OF[call.kind]],
-        "security": _security(call),
+        "security": _security(call, keys),
         "parameters": [
             *(
                 {"name": name, "in": "path", "required": True, "schema": schema, "example": IN_PATH[name]}
@@ -142,11 +142,16 @@ def _error_with_200() -> _Object:
     return {"summary": "An error with status 200", "value": json.loads(error.body)}
 
 
-def _security(call: Call) -> list[dict[str, list[str]]]:
-    in_query: dict[str, list[str]] = {"accessKey": [], "secretKey": []}
-    if call.kind == "sync":
-        return [in_query, {"accessKeyHeader": [], "secretKeyHeader": []}]
-    return [(in_query if call.takes_keys else {}) | {"apiKey": []}]
+def _security(call: Call, keys: str) -> list[dict[str, list[str]]]:
+    api_key: dict[str, list[str]] = {} if call.kind == "sync" else {"apiKey": []}
+    if not call.takes_keys:
+        return [api_key]
+    places: dict[str, dict[str, list[str]]] = {
+        "query": {"accessKey": [], "secretKey": []},
+        "headers": {"accessKeyHeader": [], "secretKeyHeader": []},
+    }
+    place = "both" if call.kind == "sync" else keys
+    return [names | api_key for name, names in places.items() if place in {name, "both"}]
 
 
 def _failures(examples: Examples) -> _Object:

@@ -23,7 +23,9 @@ _JSON = {"content-type": JSON_TYPE}
 class Examples:
     """The replies of an account whose paths are `moved`, as in `Settings.paths`."""
 
-    def __init__(self, moved: Mapping[str, str]) -> None:
+    def __init__(self, moved: Mapping[str, str | None]) -> None:
+        # A call that does not exist still has an example, which is not shown.
+        moved = {name: f"/absent/{name}" if path is None else path for name, path in moved.items()}
         self._account = Account(paths=moved, attributes=_FIELDS, seed=1)
         calls = Routes(moved).calls
         self._submit_paths = {call.name: path for _, path, call in calls if call.kind == "submit"}

@@ -12,7 +12,7 @@ from leadsquared_async.sandbox.openapi.json_schema import TEXT, Schema, array_of
 from leadsquared_async.sandbox.operations import CALL_NAMES
 from leadsquared_async.sandbox.processing import RequestState
 from leadsquared_async.sandbox.records import Lead, Opportunity, PhoneCall
-from leadsquared_async.sandbox.settings import CHANGEABLE
+from leadsquared_async.sandbox.settings import CHANGEABLE, KEY_PLACES
 
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _COUNTS: Schema = {"type": "object", "additionalProperties": _COUNT}
@@ -53,6 +53,15 @@ _SETTINGS: Mapping[str, Schema] = {
     "counting": {"enum": list(COUNTERS)},
     "count_refused": {"type": "boolean"},
     "processing_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e12},
+    "paths": {
+        "description": "Paths that differ, by call, such as `activity status`. Null: it does not exist.",
+        "type": "object",
+        "additionalProperties": {"type": ["string", "null"]},
+    },
+    "keys": {
+        "description": "Where a submission has its accessKey and secretKey.",
+        "enum": list(KEY_PLACES),
+    },
 }
 
 SCHEMAS: Mapping[str, Schema] = {
