@@ -27,9 +27,10 @@ from leadsquared_async.config import (
     Secret,
     checked,
     checked_limit,
-    checked_paths,
     credentials_from,
     hosts_from,
+    keys_in_from,
+    paths_from,
     rate_limit_from,
     seconds,
 )
@@ -127,7 +128,10 @@ class LeadSquared(Requests, CustomCalls):
         normalize: a function from a lead to a lead, applied to every lead before it is checked,
             deduplicated and sent.
         paths: your account's paths where they differ from the defaults, by call name:
-            {"leads.update status": "/..."}.
+            {"leads.update status": "/..."}; else LEADSQUARED_PATHS, a JSON object. `leadsquared doctor
+            --probe` finds them.
+        keys_in: where calls have the access key and the secret key: "query", as LeadSquared documents it, or
+            "headers"; else LEADSQUARED_KEYS_IN; else "query".
         on_event: called with each event (`leadsquared_async.events`) in the client's event loop, so it must
             not block. An exception that it raises is logged.
         name: a label for events, log lines and errors.
@@ -157,6 +161,7 @@ class LeadSquared(Requests, CustomCalls):
         validate: Literal["off", "strict", "drop"] = "off",
         normalize: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         paths: Mapping[str, str] | None = None,
+        keys_in: Literal["query", "headers"] | None = None,
         on_event: Callable[[Event], None] | None = None,
         name: str | None = None,
     ) -> None:
@@ -179,7 +184,8 @@ class LeadSquared(Requests, CustomCalls):
                 credentials=credentials,
                 rate_limit=rate_limit_from(rate_limit, os.environ),
                 bulk_limit=checked_limit("bulk_limit", bulk_limit or RateLimit(1, per=5.0)),
-                paths=checked_paths(paths or {}, _call_names()),
+                paths=paths_from(paths, _call_names(), os.environ),
+                keys_in=keys_in_from(keys_in, os.environ),
                 sharing=sharing,
                 limiter=foreign,
                 transport=_checked_transport(transport),

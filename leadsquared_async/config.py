@@ -6,12 +6,13 @@ Arguments and environment variables become checked values. An invalid value rais
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from leadsquared_async.errors import ConfigurationError
@@ -34,6 +35,8 @@ ENVIRONMENT = {
     "host": "LEADSQUARED_HOST",
     "sync_host": "LEADSQUARED_SYNC_HOST",
     "rate_limit": "LEADSQUARED_RATE_LIMIT",
+    "paths": "LEADSQUARED_PATHS",
+    "keys_in": "LEADSQUARED_KEYS_IN",
 }
 
 
@@ -409,18 +412,49 @@ def checked(option: str, value: T, kind: type[T], meant: str) -> T:
     return value
 
 
-def checked_paths(paths: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Check paths that replace the default ones, by call name."""
-    if not isinstance(paths, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError('paths must be a mapping, such as {"leads.update status": "/lead/status"}')
-    for name, path in paths.items():
+def paths_from(
+    paths: Mapping[str, str] | None, names: Collection[str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The paths that replace the default ones, by call name: from the argument, else from the environment."""
+    named, kind, given = "paths", "mapping", cast("object", paths)
+    if paths is None:
+        text = setting(ENVIRONMENT["paths"], environ)
+        if text is None:
+            return {}
+        named, kind, given = ENVIRONMENT["paths"], "JSON object", _decoded(text)
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'{named} must be a {kind}, such as {{"leads.update status": "/lead/status"}}'
+        )
+    checked = dict[str, str]()
+    for name, path in cast("Mapping[object, object]", given).items():
         if name not in names:
-            raise ConfigurationError(f"paths: the keys must be names of calls, which are {', '.join(names)}")
-        if not isinstance(path, str) or not re.fullmatch(r"/[!-\"$->@-~]{0,500}", path):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
-                f"paths: the path of {name} must start with a slash, and be ASCII without space, ? and #"
+                f"{named}: the keys must be names of calls, which are {', '.join(names)}"
             )
-    return dict(paths)
+        if not isinstance(path, str) or not re.fullmatch(r"/[!-\"$->@-~]{0,500}", path):
+            raise ConfigurationError(
+                f"{named}: the path of {name} must start with a slash, and be ASCII without space, ? and #"
+            )
+        checked[str(name)] = path
+    return checked
+
+
+def _decoded(text: str) -> object:
+    try:
+        return cast("object", json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def keys_in_from(place: str | None, environ: Mapping[str, str]) -> Literal["query", "headers"]:
+    """Where calls have the access key and the secret key: from the argument, else from the environment."""
+    named = "keys_in"
+    if place is None:
+        place, named = setting(ENVIRONMENT["keys_in"], environ) or "query", ENVIRONMENT["keys_in"]
+    if place not in ("query", "headers"):  # a tuple, since the value may be unhashable
+        raise ConfigurationError(f'{named} must be "query" or "headers"')
+    return cast('Literal["query", "headers"]', place)
 
 
 @dataclass(frozen=True, slots=True)

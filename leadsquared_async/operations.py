@@ -59,6 +59,9 @@ class Keys(Enum):
     """The keys in a call: all for submissions, only the x-api-key for status and metrics."""
 
     ALL = "all"
+    """The access key and the secret key in the query, the x-api-key in its header."""
+    HEADERS = "headers"
+    """All in headers; `LeadSquared(keys_in="headers")` turns `ALL` into this."""
     API_KEY = "api_key"
 
 

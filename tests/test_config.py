@@ -26,7 +26,9 @@ from leadsquared_async.config import (
     Hosts,
     credentials_from,
     hosts_from,
+    keys_in_from,
     origin,
+    paths_from,
     rate_limit_from,
 )
 
@@ -44,6 +46,48 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
     shown = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.args}"
     assert not [key for key in (ACCESS, SECRET, API, "HIDDEN") if key in shown]
     return str(caught.value)
+
+
+# paths, and the place of the keys
+
+PATHS = {"leads.update status": "/lead/status"}
+
+
+def test_paths_come_from_the_argument_or_the_environment() -> None:
+    """The variable is a JSON object; a `paths` argument, even an empty one, takes precedence over it."""
+    names = ("leads.update status", "leads.update")
+    environ = {"LEADSQUARED_PATHS": json.dumps(PATHS)}
+    assert paths_from(None, names, environ) == PATHS
+    assert paths_from({}, names, environ) == paths_from(None, names, {"LEADSQUARED_PATHS": " "}) == {}
+    assert paths_from({"leads.update": "/x"}, names, environ) == {"leads.update": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("/lead/status", "must be a JSON object, such as"),
+        ('["/lead/status"]', "must be a JSON object, such as"),
+        ("'{}'", "must be a JSON object"),
+        ("[" * 100_000, "must be a JSON object"),
+        ('{"leads.updated": "/x"}', "the keys must be names of calls, which are leads.update status"),
+        ('{"leads.update status": null}', "the path of leads.update status must start with a slash"),
+    ],
+)
+def test_invalid_paths_in_the_environment_name_the_variable(text: str, said: str) -> None:
+    """The message says which variable is wrong, and how to write it."""
+    message = refusal(paths_from, None, tuple(PATHS), {"LEADSQUARED_PATHS": text})
+    assert message.startswith("LEADSQUARED_PATHS")
+    assert said in message
+
+
+def test_the_place_of_the_keys_comes_from_the_argument_or_the_environment() -> None:
+    """The default is the documented one, the query; an invalid place names the argument or the variable."""
+    outside = {"LEADSQUARED_KEYS_IN": "headers"}
+    assert keys_in_from(None, {}) == keys_in_from("query", outside) == "query"
+    assert keys_in_from(None, outside) == keys_in_from("headers", {}) == "headers"
+    assert refusal(keys_in_from, "cookie", {}) == 'keys_in must be "query" or "headers"'
+    message = refusal(keys_in_from, None, {"LEADSQUARED_KEYS_IN": "Headers"})
+    assert message.startswith("LEADSQUARED_KEYS_IN must be")
 
 
 # hosts

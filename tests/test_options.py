@@ -49,7 +49,8 @@ def test_with_options_takes_all_options_of_a_call() -> None:
     assert copies.keys() - client.keys() == {"lane"}
     assert client.keys() - copies.keys() == {
         *("access_key", "secret_key", "api_key", "credentials", "region", "host", "sync_host", "name"),
-        *("rate_limit", "bulk_limit", "limiter", "transport", "validate", "normalize", "paths", "on_event"),
+        *("rate_limit", "bulk_limit", "limiter", "transport", "validate", "normalize", "on_event"),
+        *("paths", "keys_in"),
     }
     for name in OF_A_CALL - {"lane"}:
         assert bare(copies[name].annotation) == bare(client[name].annotation), name

@@ -13,7 +13,7 @@ from leadsquared_async.http.call import Call, Host, Settings
 from leadsquared_async.http.session import Session
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientEvents
-from leadsquared_async.operations import Certainty
+from leadsquared_async.operations import Certainty, Keys
 from leadsquared_async.telemetry import is_set_up
 
 if TYPE_CHECKING:
@@ -65,9 +65,12 @@ class Sender:
             raise ConfigurationError(
                 f"{call.operation}: this client has no synchronous host: pass region= or sync_host="
             )
-        path = self.session.options.paths.get(call.operation)
+        options = self.session.options
+        path = options.paths.get(call.operation)
         if path is not None:
             call = replace(call, path=path, certainty=Certainty.GIVEN)
+        if options.keys_in == "headers" and call.keys is Keys.ALL:
+            call = replace(call, keys=Keys.HEADERS)
         if self.recorded:
             call = replace(call, recorded=True)
         self.session.check_usable()

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.clock import clock
@@ -52,6 +52,7 @@ class Options:
     rate_limit: RateLimit
     bulk_limit: RateLimit
     paths: Mapping[str, str]
+    keys_in: Literal["query", "headers"]
     sharing: AccountLimits
     limiter: Limiter | None
     transport: httpx.AsyncBaseTransport | None

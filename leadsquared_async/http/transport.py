@@ -140,6 +140,11 @@ class Transport:
             *_BASE_HEADERS,
             (b"x-api-key", credentials.api_key.reveal().encode("ascii")),
         ]
+        if call.keys is Keys.HEADERS:  # as the page "Authentication" of the synchronous API has them
+            headers += (
+                (b"x-LSQ-AccessKey", credentials.access_key.reveal().encode("ascii")),
+                (b"x-LSQ-SecretKey", credentials.secret_key.reveal().encode("ascii")),
+            )
         if call.content is not None:
             headers += (
                 (b"Content-Type", b"application/json"),
