@@ -13,7 +13,7 @@ WORKERS = -n 4 --dist worksteal
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi --group bench
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev --group examples --group openapi --group bench --group docs
 	touch $(STAMP)
 
 setup: $(STAMP) ## the virtual environment .venv, with all that the targets below need
@@ -64,8 +64,9 @@ hunt: $(STAMP) ## look for errors at random, for SECONDS=300: crashes, cancellat
 budgets: $(STAMP) ## the ratios that must not get worse, with room for noise
 	$(BIN)/python -m benchmarks.budgets
 
-docs: $(STAMP) ## type-check and run every snippet of README and docs
-	$(BIN)/python -m pytest tests/test_documentation.py
+docs: $(STAMP) ## the documentation site, in site/; fails for a broken link or a public name without an entry
+	$(BIN)/python docs/build_site.py
+	$(BIN)/python docs/check_site.py
 
 dist: $(STAMP) ## build what would be published into dist/, and install and use it with each extra
 	rm -rf dist
@@ -75,4 +76,4 @@ dist: $(STAMP) ## build what would be published into dist/, and install and use 
 	$(BIN)/python -m tests.distribution dist
 
 clean:
-	rm -rf dist .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf dist site .pages .cache .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis
