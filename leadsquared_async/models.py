@@ -73,8 +73,11 @@ class RequestState(StrEnum):
     """The state of an accepted request."""
 
     QUEUED = "queued"
+    """LeadSquared has not processed it yet."""
     SUCCEEDED = "succeeded"
+    """LeadSquared has processed it."""
     FAILED = "failed"
+    """LeadSquared failed to process it, and may try it again unless `is_final`."""
     OTHER = "other"
     """A state that LeadSquared does not document: treated as not finished."""
 

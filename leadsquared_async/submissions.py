@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 UpdateBehavior = Literal["DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields"]
+"""What to leave unchanged on an existing lead: all fields, those with a value, or the unique ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -32,15 +32,21 @@ class ProblemKind(StrEnum):
     MISSING = "missing"
     """The field is mandatory, and the lead has no value for it."""
     TOO_LONG = "too_long"
+    """The value is longer than the field allows."""
     NO_OPTION = "no_option"
     """The value is not one of the drop-down's options."""
     NOT_A_DATE = "not_a_date"
+    """The value is not a date, or not in the form that LeadSquared reads."""
     NOT_A_NUMBER = "not_a_number"
+    """The value is not a number."""
     NOT_AN_EMAIL = "not_an_email"
+    """The value is not an e-mail address."""
     NOT_A_PHONE = "not_a_phone"
+    """The value is not a phone number."""
     PLACEHOLDER = "placeholder"
     """The value is a placeholder, such as NULL, in a field by which LeadSquared finds leads."""
     NOT_A_BOOLEAN = "not_a_boolean"
+    """The value is neither true nor false."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class How(StrEnum):
     """How a reply is sent."""
 
     WHOLE = "whole"
+    """At once."""
     DRIP_HEADERS = "drip-headers"
     """Eight bytes at a time, from the status line on."""
     DRIP_BODY = "drip-body"

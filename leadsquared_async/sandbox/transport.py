@@ -41,6 +41,7 @@ class SandboxTransport(HasBooks, httpx.AsyncBaseTransport):
         super().__setattr__(name, value)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request to the account, and its reply back."""
         path, _, query = request.url.raw_path.partition(b"?")
         message = Request(
             request.method,

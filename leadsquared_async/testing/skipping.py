@@ -39,9 +39,6 @@ class without_waiting:  # noqa: N801 - used like a function
         with without_waiting() as waits:
             status = await lsq.leads.wait(receipt)
         assert waits.skipped < 60
-
-    Attributes:
-        skipped: seconds skipped in the block so far.
     """
 
     def __init__(self) -> None:
@@ -50,6 +47,7 @@ class without_waiting:  # noqa: N801 - used like a function
 
     @property
     def skipped(self) -> float:
+        """Seconds skipped in the block so far."""
         return (clock.skipped if self._ended is None else self._ended) - self._began
 
     def __enter__(self) -> Self:
