@@ -16,8 +16,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 HEAD = """\
 # Commands and options
 
-Every command with its options, as `leadsquared COMMAND --help` shows them. How to use them, and exit statuses:
-[the command line](command-line.md).
+Every command with its options, as `leadsquared COMMAND --help` shows them. How to use them, and the exit
+statuses: [the command line](command-line.md).
 """
 
 
