@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -33,6 +33,7 @@ from leadsquared_async.http.call import Call, Settings
 from leadsquared_async.http.error_messages import delivery_sentence, error_from
 from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.limiter.interface import Limiter, NoTokenInTime
+from leadsquared_async.logs import ClientEvents
 from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import Outcome, RetryHint
 from leadsquared_async.retry import are_attempts_used_up, may_retry, without_attempts_left
@@ -69,49 +70,22 @@ def run(
     return _Run(session, call, settings, before_send, before_retry).to_its_end()
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Run:
-    __slots__ = (
-        "_before_retry",
-        "_before_send",
-        "_began",
-        "_call",
-        "_credentials_renewed",
-        "_deadline",
-        "_deliveries",
-        "_events",
-        "_exceptions",
-        "_is_exchanging",
-        "_last",
-        "_paused",
-        "_session",
-        "_settings",
-        "_uncounted",
-        "_waited_for_limit",
-    )
-
-    def __init__(
-        self,
-        session: Session,
-        call: Call,
-        settings: Settings,
-        before_send: BeforeSend | None,
-        before_retry: BeforeRetry | None,
-    ) -> None:
-        self._session = session
-        self._events = session.events
-        self._call = call
-        self._settings = settings
-        self._before_send = before_send
-        self._before_retry = before_retry
-        self._began = clock.now()
-        self._deadline = None if settings.deadline is None else self._began + settings.deadline
-        self._last: Outcome | None = None
-        self._deliveries: tuple[Delivery, ...] = ()  # one per attempt so far
-        self._exceptions: tuple[int, ...] = ()  # the attempts that failed with a .NET exception
-        self._uncounted = 0
-        self._waited_for_limit = self._paused = 0.0
-        self._credentials_renewed = False
-        self._is_exchanging = False
+    _session: Session
+    _call: Call
+    _settings: Settings
+    _before_send: BeforeSend | None
+    _before_retry: BeforeRetry | None
+    _began: float = field(default_factory=clock.now)
+    _last: Outcome | None = None
+    _deliveries: tuple[Delivery, ...] = ()  # one per attempt so far
+    _exceptions: tuple[int, ...] = ()  # the attempts that failed with a .NET exception
+    _uncounted: int = 0
+    _waited_for_limit: float = 0.0
+    _paused: float = 0.0
+    _credentials_renewed: bool = False
+    _is_exchanging: bool = False
 
     async def to_its_end(self) -> Sent:
         try:
@@ -275,6 +249,14 @@ class _Run:
                 duration=clock.now() - self._began,
             )
         )
+
+    @property
+    def _events(self) -> ClientEvents:
+        return self._session.events
+
+    @property
+    def _deadline(self) -> float | None:
+        return None if self._settings.deadline is None else self._began + self._settings.deadline
 
     @property
     def _waited(self) -> float:
