@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks import budgets
 from benchmarks.figures import Figure, Plot, Result, Table
 from benchmarks.page import PAGE, text
+from benchmarks.peers import OURS, Sender
 from benchmarks.processes import ROOT
+from benchmarks.rate_cells import Sent, cell, send_all, tables
 from benchmarks.results import FOLDER, NAMES, keep, kept
+from tests import virtual
 
 PAGES = [ROOT / "README.md", *(page for page in sorted(PAGE.parent.glob("*.md")) if page != PAGE)]
 MEASURED = re.compile(
@@ -87,3 +93,22 @@ def test_a_budget_counts_as_missed_if_it_is_missed_twice(values: tuple[float, ..
 
     assert budgets.main({"one": measure}) == status
     assert not list(measured)
+
+
+def test_a_batch_that_does_not_end_is_stopped_and_said_so() -> None:
+    """Leads that are neither sent nor given up within the bound stand in the cell of the table."""
+
+    @asynccontextmanager
+    async def opened(_url: str, _transport: httpx.AsyncBaseTransport) -> AsyncGenerator[Sender]:
+        async def send(address: str) -> None:
+            await asyncio.sleep(0.0 if address.startswith("r0@") else 1e6)
+
+        yield Sender(send, lambda _: asyncio.sleep(0.0))
+
+    async def main() -> Sent:
+        return await send_all(opened, "", httpx.MockTransport(lambda _: httpx.Response(200)), 3, within=60.0)
+
+    sent = virtual.run(main)
+    assert sent == (0, 2, pytest.approx(60.0))
+    refused, _ = tables("three leads", ["server", "another"], {(OURS, "server"): [cell(sent, [], 50)]})
+    assert refused.rows[0] == [OURS, "0; **2 not done**", "not installed"]
