@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -61,6 +62,7 @@ class Follower:
         patience: seconds for which an unknown id counts as not known yet.
         reference: the caller's own id, for the event.
         last: the last status.
+        unknown_since: since when the id has been unknown: the beginning of the wait; infinite after a status.
         failing_since: when ERROR was first seen; LeadSquared may have retried it since.
         trouble: the error of the last poll, if it failed.
     """
@@ -71,8 +73,12 @@ class Follower:
     patience: float = GRACE
     reference: str | None = None
     last: RequestStatus | None = None
+    unknown_since: float = field(init=False)
     failing_since: float | None = None
     trouble: LeadSquaredError | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.unknown_since = self.since
 
     def is_final(self, status: RequestStatus, now: float) -> bool:
         """Whether this status ends the wait; an ERROR does after LeadSquared's last retry."""
@@ -282,7 +288,9 @@ class Tracker:
         is_about_it = is_unknown or (error.scope is Scope.LEAD and error.fault is Fault.LEAD)
         for follower in followers:
             follower.trouble = error
-            is_early = is_unknown and clock.now() - follower.since <= follower.patience
+            if is_unknown:
+                follower.unknown_since = min(follower.unknown_since, clock.now())
+            is_early = is_unknown and clock.now() - follower.unknown_since <= follower.patience
             if is_about_it and not is_early:
                 self._resolve(follower, error)
         return is_about_it
@@ -291,7 +299,7 @@ class Tracker:
         self.answers += 1
         ended: list[Follower] = []
         for follower in followers:
-            follower.last, follower.trouble = status, None
+            follower.last, follower.unknown_since, follower.trouble = status, math.inf, None
             if follower.is_final(status, clock.now()):
                 ended.append(follower)
                 self._resolve(follower, status if status.is_final else replace(status, is_final=True))

@@ -22,7 +22,8 @@ FAULTS = [
     QUIET,
     Faults(latency=0.1, probabilities={"503": 0.5}, operations=("status",)),
     Faults(latency=0.1, probabilities={"lost": 0.4, "504": 0.2}, operations=("status",)),
-    Faults(latency=0.1, probabilities={"html": 0.3, "empty": 0.3}, operations=("status",)),
+    # Rarely empty: an id without any status for a minute is unknown.
+    Faults(latency=0.1, probabilities={"html": 0.3, "empty": 0.1}, operations=("status",)),
     Faults(latency=0.1, probabilities={"429": 0.4}, operations=("status",)),
     Faults(latency=0.1, probabilities={"half-body": 0.3, "drip-body": 0.3}, operations=("status",)),
     Faults(latency=0.1, system_error=0.3),

@@ -160,6 +160,19 @@ def test_an_id_that_stays_unknown_raises_after_the_grace() -> None:
     play(follow)
 
 
+@pytest.mark.parametrize("after", [100.0, 10_000.0])
+def test_a_request_that_was_seen_is_not_unknown_after_an_empty_answer(after: float) -> None:
+    """The grace begins again with the first empty answer after a status, however long the pause between."""
+
+    async def follow(lsq: LeadSquared, books: Books) -> None:
+        wait = asyncio.create_task(lsq.leads.wait(await capture(lsq), deadline=None))
+        await asyncio.sleep(after)
+        books.faults = Faults(latency=0.1, script=("empty",), operations=("status",))
+        assert (await wait).succeeded
+
+    play(follow, processing_rate=60.0 / (2 * after))
+
+
 def test_a_status_call_that_fails_now_and_then_puts_no_outcome_off() -> None:
     """A poll without an answer does not count as unfinished, and the next sweep repeats it."""
 
