@@ -46,9 +46,8 @@ def write_llms_txt() -> None:
     project = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
     index, texts = f"# {project['site_name']}\n\n> {project['site_description']}\n", ""
     for group in project["nav"]:
-        ((heading, pages),) = group.items()
-        index += f"\n## {heading}\n\n"
-        for title, name in pages_in(pages):
+        index += f"\n## {next(iter(group))}\n\n"
+        for title, name in pages_in([group]):
             index += f"- [{title}]({name})\n"
             texts += (PAGES / name).read_text() + "\n"
             shutil.copy(PAGES / name, SITE / name)
