@@ -447,14 +447,18 @@ def _decoded(text: str) -> object:
         return None
 
 
+_KEY_PLACES: tuple[Literal["query"], Literal["headers"]] = ("query", "headers")
+
+
 def keys_in_from(place: str | None, environ: Mapping[str, str]) -> Literal["query", "headers"]:
     """Where calls have the access key and the secret key: from the argument, else from the environment."""
     named = "keys_in"
     if place is None:
         place, named = setting(ENVIRONMENT["keys_in"], environ) or "query", ENVIRONMENT["keys_in"]
-    if place not in ("query", "headers"):  # a tuple, since the value may be unhashable
-        raise ConfigurationError(f'{named} must be "query" or "headers"')
-    return cast('Literal["query", "headers"]', place)
+    for known in _KEY_PLACES:
+        if place == known:
+            return known
+    raise ConfigurationError(f'{named} must be "query" or "headers"')
 
 
 @dataclass(frozen=True, slots=True)

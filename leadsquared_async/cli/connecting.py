@@ -7,7 +7,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
 from leadsquared_async.cli.options import ACCOUNT, option
@@ -42,6 +42,7 @@ class Connection:
     ] = None
     bulk_rate: str | None = None
     name: str | None = None
+    keys_in: Literal["query", "headers"] | None = None
 
     @property
     def limit(self) -> RateLimit:
@@ -78,6 +79,7 @@ class Connection:
                 rate_limit=self.limit,
                 bulk_limit=self.bulk_limit,
                 retry=QUICK if quick else None,
+                keys_in=self.keys_in,
             )
 
 

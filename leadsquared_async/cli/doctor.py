@@ -7,17 +7,21 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from leadsquared_async import ItemState, Outbox
 from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.doctor_checks import Check, Word
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, status_of
 from leadsquared_async.cli.fields import NO_SYNC_HOST
+from leadsquared_async.cli.files.private_files import files_of, open_private
 from leadsquared_async.cli.options import FailOn, option
 from leadsquared_async.cli.outboxes import counts_text, dead_letters, states_of, status_for
+from leadsquared_async.cli.probe_report import report_draft, report_text
+from leadsquared_async.cli.probing import ProbeOptions, Probes, run_probes
 from leadsquared_async.cli.stopping import run_until_stopped
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
@@ -36,25 +40,11 @@ _SHAPES = {
     "api_key": (re.compile(r"[0-9A-Za-z]{40}"), "40 letters and digits"),
 }
 
-Word = Literal["ok", "look", "wrong", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked.
-
-    The verdict "look" means that it works, but somebody has to act. The detail holds no key.
-    """
-
-    name: str
-    verdict: Word
-    detail: str
-    status: ExitStatus = ExitStatus.DONE
-
 
 def doctor(
     connection: Connection,
     terminal: Terminal,
+    probing: ProbeOptions,
     outbox: Annotated[Path | None, option("--outbox FILE", "An outbox to check as well.")] = None,
     require: Annotated[
         Collection[str], option("--require NAME", "A lead field that must exist; may be repeated.")
@@ -67,27 +57,48 @@ def doctor(
     3 LeadSquared does not answer, 4 somebody has to act on the account,
     5 the outbox has items in a state that --fail-on names.
 
+    With --probe, 2 also means that there is something to configure: the lines are printed.
+
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
+
+    Example: leadsquared doctor --probe-keys --report report.md
     """
     states = states_of(fail_on)
     if states and outbox is None:
         raise CommandFailedError("--fail-on needs an outbox: pass its file with --outbox")
+    with report_draft(probing.report, [] if outbox is None else files_of([outbox])) as draft:
+        checks, probes = _account(connection, list(require), probing, terminal)
+        if outbox is not None:
+            checks.append(_outbox(outbox, states))
+        # A problem that stops all calls takes precedence over --fail-on.
+        statuses = {check.status for check in checks}
+        status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
+        rows = [{**asdict(check), "status": int(check.status)} for check in checks]
+        cells = [(check.verdict, check.name, check.detail) for check in checks]
+        data = {"checks": rows, "exit": int(status), **({} if probes is None else {"probe": probes.data()})}
+        terminal.table(("", "Check", "What was found"), cells, data)
+        if probes is not None and not terminal.as_json and (lines := probes.lines()):
+            terminal.exact("\n".join(lines))
+        if draft is not None:
+            with open_private(draft.part) as file:
+                file.write(report_text(connection, checks, probes))
+            terminal.say(f"the report is in {draft.place()}")
+    return status
+
+
+def _account(
+    connection: Connection, required: Sequence[str], probing: ProbeOptions, terminal: Terminal
+) -> tuple[list[Check], Probes | None]:
+    """Check the configuration, and then the account if there is nothing wrong with it."""
     checks = [*map(_key, _SHAPES), *_checks_of("host", partial(_hosts, connection)), *_proxies(connection)]
     checks += _checks_of("rate limit", partial(_limit, connection))
-    if any(check.verdict == "wrong" for check in checks):
-        detail = "none was made: fix the problems above first"
-        checks.append(Check("calls", "unknown", detail, ExitStatus.USAGE))
-    else:
-        checks += run_until_stopped(_live(connection, list(require)))
-    if outbox is not None:
-        checks.append(_outbox(outbox, states))
-    # A problem that stops all calls takes precedence over --fail-on.
-    statuses = {check.status for check in checks}
-    status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
-    rows = [{**asdict(check), "status": int(check.status)} for check in checks]
-    cells = [(check.verdict, check.name, check.detail) for check in checks]
-    terminal.table(("", "Check", "What was found"), cells, {"checks": rows, "exit": int(status)})
-    return status
+    if not _is_wrong(checks):
+        checks += _checks_of("options", partial(_options, connection))
+    if not _is_wrong(checks):
+        live, probes = run_until_stopped(_live(connection, required, probing, terminal))
+        return [*checks, *live], probes
+    detail = "none was made: fix the problems above first"
+    return [*checks, Check("calls", "unknown", detail, ExitStatus.USAGE)], None
 
 
 def _key(name: str) -> Check:
@@ -173,10 +184,28 @@ def _limit(connection: Connection) -> Iterator[Check]:
     yield Check("rate limit", "ok", f"{limit.calls} calls in {limit.per:g} s, from {source}")
 
 
-async def _live(connection: Connection, required: Sequence[str]) -> list[Check]:
+def _is_wrong(checks: Iterable[Check]) -> bool:
+    return any(check.verdict == "wrong" for check in checks)
+
+
+def _options(connection: Connection) -> Iterator[Check]:
+    """The paths and the place of the keys, if they are configured."""
+    names = [ENVIRONMENT[name] for name in ("paths", "keys_in")]
+    if given := [name for name in names if setting(name, os.environ) is not None]:
+        connection.client()
+        yield Check("options", "ok", f"from {' and '.join(given)}")
+
+
+async def _live(
+    connection: Connection, required: Sequence[str], probing: ProbeOptions, terminal: Terminal
+) -> tuple[list[Check], Probes | None]:
     async with connection.client(quick=True) as lsq:
         seen = await examine(parts_of(lsq.with_options(deadline=WITHIN)), required)
-    return [Check(check.name, check.verdict, check.detail, _status(check)) for check in seen.checks]
+    checks = [Check(check.name, check.verdict, check.detail, _status(check)) for check in seen.checks]
+    if not probing.is_wanted:
+        return checks, None
+    probes = await run_probes(connection, probing, terminal.say)
+    return [*checks, *probes.checks()], probes
 
 
 def _status(seen: AccountCheck) -> ExitStatus:

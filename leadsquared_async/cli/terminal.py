@@ -107,6 +107,10 @@ class Terminal:
         else:
             self._write(json.dumps(data) if self.as_json else printable(text))
 
+    def exact(self, text: str) -> None:
+        """Give lines to copy: they are not wrapped."""
+        self._write(printable(text))
+
     def table(
         self,
         headings: Sequence[str],

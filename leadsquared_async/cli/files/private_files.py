@@ -46,7 +46,8 @@ class Draft:
     """A file that has a temporary name until it is complete; a context manager that deletes the rest.
 
     Write to `part`. The path must not be one of `others`. In place of a file of `beside` it gets a numbered
-    name. With `begins`, an existing file is replaced only if it begins with one of these.
+    name. With `begins`, an existing file is replaced only if it begins with one of these, that is, if the
+    option `written_by` wrote it.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Draft:
         others: Iterable[Path] = (),
         beside: Iterable[Path] = (),
         begins: tuple[bytes, ...] | None = None,
+        written_by: str = "--out",
     ) -> None:
         self.given = path
+        self._written_by = written_by
         self._beside = list(beside)
         self._path = without_links(path)
         self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -118,7 +121,9 @@ class Draft:
         if beginning.startswith(SQLITE):
             raise CommandFailedError(f"{path}: exists and is a database or outbox: choose another name")
         if begins is not None and beginning and not beginning.startswith(begins):
-            raise CommandFailedError(f"{path}: exists and was not written with --out: choose another name")
+            raise CommandFailedError(
+                f"{path}: exists and was not written with {self._written_by}: choose another name"
+            )
 
     def _clear(self) -> None:
         self.part.unlink(missing_ok=True)
