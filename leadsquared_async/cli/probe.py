@@ -118,7 +118,7 @@ class _Probe:
 
     async def _control(self) -> Check | None:
         """Learn what the host answers for a path that cannot exist."""
-        asked = await self._ask("", "metrics", f"/lead/{uuid4().hex}/metrics", "control")
+        asked = await self._ask("", "metrics", f"/lead/{uuid4().hex[:12]}/metrics", "control")
         self._is_404_missing = asked.answer.status == 404
         if asked.answer.is_page:
             return Check("paths", "wrong", f"the host answers with {PAGE}", ExitStatus.ACCOUNT)
@@ -182,8 +182,8 @@ class _Probe:
         finding, words = finding_of(answer, kind, is_404_missing=self._is_404_missing)
         asked = self._by_path[kind, path] = Asked(name, kind, path, source, answer, finding, words)
         self._probed.calls.append(asked)
-        label = f"{name}, {source}" if name else "cannot exist, to see the host's answer"
-        self._tell(f"{len(self._probed.calls)}. GET {path} ({label}): {finding}: {words}")
+        label = {"control": "a path that cannot exist", "candidate": f"{name}, candidate"}.get(source, name)
+        self._tell(f"{len(self._probed.calls)}. {label}: {path} {finding.sentence} ({words})")
         return asked
 
 

@@ -35,6 +35,13 @@ class Finding(StrEnum):
     UNCLEAR = "unclear"
     NO_ANSWER = "no answer"
 
+    @property
+    def sentence(self) -> str:
+        """The same, after the path."""
+        return {"rejected": "is rejected", "unclear": "is unclear", "no answer": "does not answer"}.get(
+            self.value, self.value
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -104,27 +111,27 @@ def finding_of(answer: Answer, kind: str, *, is_404_missing: bool) -> tuple[Find
     if answer.status is None or (isinstance(error, RateLimited) and not is_rejection(error)):
         return Finding.NO_ANSWER, "" if error is None else error.summary
     if answer.is_page:
-        return Finding.UNCLEAR, f"{PAGE} (HTTP {answer.status})"
+        return Finding.UNCLEAR, f"HTTP {answer.status}, {PAGE}"
     if isinstance(error, NoSuchPath):
-        return Finding.MISSING, "the gateway has no such path"
+        return Finding.MISSING, f"HTTP {answer.status}, no such path"
     if isinstance(error, NotFound):
         return _not_found(kind, is_404_missing=is_404_missing)
     if error is None and kind == "metrics" and read_metrics(answer.data) is None:
-        return Finding.UNCLEAR, f"it answers without metrics ({answer.words})"
+        return Finding.UNCLEAR, f"{answer.words}, without metrics"
     if error is None:
-        return Finding.EXISTS, f"it answers ({answer.words})"
+        return Finding.EXISTS, answer.words
     if is_rejection(error):
         return Finding.REJECTED, error.summary
     if isinstance(error, Rejected | BadRequest) or answer.exception:
-        return Finding.EXISTS, f"it rejects the random RequestID ({answer.words})"
+        return Finding.EXISTS, f"{answer.words}, RequestID rejected"
     return Finding.UNCLEAR, error.summary
 
 
 def _not_found(kind: str, *, is_404_missing: bool) -> tuple[Finding, str]:
     if kind == "status":
         if is_404_missing:
-            return Finding.UNCLEAR, "it does not know the random RequestID, or does not exist (HTTP 404)"
-        return Finding.EXISTS, "it does not know the random RequestID (HTTP 404)"
+            return Finding.UNCLEAR, "HTTP 404, unknown RequestID or no such path"
+        return Finding.EXISTS, "HTTP 404, unknown RequestID"
     if is_404_missing:
         return Finding.MISSING, "HTTP 404, as for any path that does not exist"
     return Finding.UNCLEAR, "HTTP 404, although the gateway has the path"

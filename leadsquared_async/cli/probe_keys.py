@@ -84,7 +84,7 @@ async def probe_keys(
         )
         posted = _read(place, await ask(sender, call))
         done.append(posted)
-        tell(f"POST {path} (an empty body, {place}): {posted.words}")
+        tell(f"{path}, an empty body, {place}: {posted.words}")
         if posted.accepts is None:
             return ProbedKeys(done, _unclear(posted, path))
     bare, query, headers = (posted.accepts is True for posted in done)
@@ -94,13 +94,13 @@ async def probe_keys(
 def _read(place: str, answer: Answer) -> Posted:
     error = answer.error
     if answer.is_page:
-        return Posted(place, answer, None, f"{PAGE} (HTTP {answer.status})")
+        return Posted(place, answer, None, f"HTTP {answer.status}, {PAGE}")
     if isinstance(error, AuthenticationFailed):
-        return Posted(place, answer, False, f"the keys are not accepted ({answer.words})")
+        return Posted(place, answer, False, f"not accepted (HTTP {answer.status})")
     if error is None:
         return Posted(place, answer, True, f"accepted ({answer.words})")
     if isinstance(error, Rejected | BadRequest) or answer.exception or answer.status == 415:
-        return Posted(place, answer, True, f"the body is rejected, not the keys ({answer.words})")
+        return Posted(place, answer, True, f"the body is rejected, not the keys (HTTP {answer.status})")
     return Posted(place, answer, None, error.summary)
 
 

@@ -60,12 +60,16 @@ async def test_an_account_as_documented_has_nothing_to_configure() -> None:
         assert sandbox.books.attempts == {}
         assert {arrival.method for arrival in sandbox.books.arrivals} == {"GET"}
         assert sandbox.books.misplaced_keys == []
-    lines = [line for line in done.err.splitlines() if " GET " in line]
+    lines = [line for line in done.err.splitlines() if re.match(r"\d+\. ", line)]
     assert len(lines) == 15
-    assert lines[1] == (
-        "2. GET /lead/status (leads.capture status, documented): exists: it does not know the random "
-        "RequestID (HTTP 404)"
+    assert re.fullmatch(
+        r"1\. a path that cannot exist: /lead/\w{12}/metrics does not exist \(HTTP 403, no such path\)",
+        lines[0],
     )
+    assert lines[1:3] == [
+        "2. leads.capture status: /lead/status exists (HTTP 404, unknown RequestID)",
+        "3. leads.capture metrics: /lead/capture/metrics exists (HTTP 200)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +304,7 @@ def answering_posts(answer: httpx.Response) -> type[LeadSquared]:
     def serve(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return answer
-        if re.match("/lead/[0-9a-f]{32}/", request.url.path):
+        if re.match("/lead/[0-9a-f]{12}/", request.url.path):
             return httpx.Response(403, json={"message": "Missing Authentication Token"})
         is_metrics = request.url.path.endswith("metrics")
         return httpx.Response(200, json=METRICS) if is_metrics else httpx.Response(404)

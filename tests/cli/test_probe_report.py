@@ -66,7 +66,7 @@ def hostile(status: int, body: Any) -> type[LeadSquared]:
         echo = {
             key: f"{request.url} {dict(request.headers)} {PLANTED}" for key in ("Message", "ExceptionMessage")
         }
-        if re.match("/lead/[0-9a-f]{32}/", request.url.path):
+        if re.match("/lead/[0-9a-f]{12}/", request.url.path):
             return httpx.Response(403, json={"message": "Missing Authentication Token"})
         return httpx.Response(status, json={**echo, **body} if isinstance(body, dict) else body)
 
