@@ -242,6 +242,7 @@ async def test_the_probe_keeps_to_the_limit_and_to_its_bound() -> None:
     async with Sandbox(limit=(25, 0.25), paths={**paths, "capture status": "/mine/0"}) as sandbox:
         done = await doctor(sandbox, "--probe", LEADSQUARED_RATE_LIMIT="25/0.25", LEADSQUARED_PATHS=mine)
         assert sandbox.books.over_limit == 0
+        assert sandbox.books.most_arrivals() <= 15  # half of the limit, and what is under way
         asked = [asked["path"] for asked in done.json["probe"]["paths"]]
         assert 30 < len(asked) <= 40
         assert len(asked) == len(set(asked))

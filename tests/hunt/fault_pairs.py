@@ -72,7 +72,9 @@ def _lies(name: str) -> bool:
     return bool(taken) and base in SAYS_NO
 
 
-SAYS_NO = {"401", "401-region", "403", "429", "quota", "500-mx", "200-mx", "redirect", "refused"}
+SAYS_NO = {
+    *("401", "401-region", "403", "no-path", "429", "quota", "500-mx", "200-mx", "redirect", "refused"),
+}
 """Faults whose answer says that the lead was not taken, which `+taken` makes untrue."""
 ALWAYS_REPEATED = {"500+taken", "503+taken"}
 """Answers after which every call is made again: LeadSquared fails so before it takes a lead."""
