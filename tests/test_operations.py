@@ -338,6 +338,7 @@ async def test_a_path_that_does_not_exist_says_whether_it_is_a_guess(
             caught.append(raised.value)
     for error_ in caught:
         assert ("does not confirm the path" in str(error_)) == (name in GUESSED)
+        assert ("`leadsquared doctor --probe`" in str(error_)) == (name in GUESSED)
         assert (f'paths={{"{name}": "/..."}}' in str(error_)) == (name in GUESSED)
 
 

@@ -51,8 +51,8 @@ def _doubt_about_path(kind: type[LeadSquaredError], call: Call) -> str:
     if not issubclass(kind, NotFound) or call.certainty is not Certainty.INFERRED:
         return ""
     return (
-        f" (LeadSquared's documentation does not confirm the path {call.path}; if it is wrong, set it "
-        f'with paths={{"{call.operation}": "/..."}})'
+        f" (LeadSquared's documentation does not confirm the path {call.path}; `leadsquared doctor --probe` "
+        f'looks for others, and paths={{"{call.operation}": "/..."}} sets one)'
     )
 
 
