@@ -15,6 +15,7 @@ from leadsquared_async import (
     ClientClosed,
     ConfigurationError,
     Delivery,
+    Duplicate,
     Forbidden,
     InvalidLead,
     Lane,
@@ -22,7 +23,6 @@ from leadsquared_async import (
     NoSuchPath,
     QuotaExceeded,
     RateLimit,
-    Rejected,
     RetryPolicy,
     Submission,
     submissions,
@@ -108,7 +108,7 @@ def test_a_bad_lead_stops_no_other() -> None:
         async with lsq.leads.capture_many(source, concurrency=1) as results:
             done = sorted(await read(results), key=lambda result: result.index)
         kinds = {result.index: type(result.error) for result in done if result.error is not None}
-        assert kinds == {**dict.fromkeys(bad, InvalidLead), 0: Rejected}
+        assert kinds == {**dict.fromkeys(bad, InvalidLead), 0: Duplicate}
         assert [result.item for result in done] == source
         assert books.accepted == 12 - len(kinds)
 
