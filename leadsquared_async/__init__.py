@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from leadsquared_async.models import QueueMetrics, Receipt, RequestState, RequestStatus
     from leadsquared_async.outbox import ItemState, Outbox, OutboxItem, OutboxSnapshot, Ticket
     from leadsquared_async.resources.account_report import AccountCheck, AccountReport
+    from leadsquared_async.resources.lead_search import FoundLead
     from leadsquared_async.results import Result, Results
     from leadsquared_async.submissions import Submission
 
@@ -64,6 +65,7 @@ __all__ = [
     "Event",
     "Fault",
     "Forbidden",
+    "FoundLead",
     "InvalidLead",
     "ItemState",
     "KeyReused",
@@ -115,6 +117,7 @@ _OPTIONAL = {
     "events": ("Event",),
     "limiter.redis_limits": ("SharedLimiter",),
     "resources.account_report": ("AccountCheck", "AccountReport"),
+    "resources.lead_search": ("FoundLead",),
 }
 """The names of modules that few need; the outbox needs sqlite3."""
 

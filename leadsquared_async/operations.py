@@ -21,6 +21,7 @@ __all__ = [
     "CALLS_LOG",
     "LEADS_CAPTURE",
     "LEADS_UPDATE",
+    "LEAD_BY",
     "LEAD_FIELDS",
     "OPERATIONS",
     "OPPORTUNITIES_CAPTURE",
@@ -225,6 +226,12 @@ CALLS_LOG = Operation(
 
 LEAD_FIELDS = Path("/v2/LeadManagement.svc/LeadsMetaData.Get")
 """On the synchronous host: the account's lead fields ("Get Lead Meta Data")."""
+LEAD_BY = {
+    "email": (Path("/v2/LeadManagement.svc/Leads.GetByEmailaddress"), "emailaddress"),
+    "phone": (Path("/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber"), "phone"),
+    "id": (Path("/v2/LeadManagement.svc/Leads.GetById"), "id"),
+}
+"""On the synchronous host: the path that finds a lead by each of these, and its query parameter."""
 USER = Path("/v2/Authentication.svc/UserByAccessKey.Get")
 """On the synchronous host: the user of the keys, and the account's region ("User Authentication")."""
 

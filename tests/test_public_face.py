@@ -56,7 +56,7 @@ def test_a_client_and_its_resources_list_what_they_can_do() -> None:
     assert public(LSQ) == of_requests | set(RESOURCES) | {
         *("submit", "submit_many", "request", "verify", "with_options", "snapshot", "aclose"),
     }
-    assert public(LSQ.leads) == of_requests | {"capture", "capture_many", "update"}
+    assert public(LSQ.leads) == of_requests | {"capture", "capture_many", "find", "update"}
     assert public(LSQ.activities) == of_requests | {"create", "create_with_lead"}
     assert public(LSQ.opportunities) == of_requests | {"capture", "update"}
     assert public(LSQ.calls) == of_requests | {"log"}

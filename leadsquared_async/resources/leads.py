@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from leadsquared_async.batch import Source
 from leadsquared_async.encoding import check_update_behavior
@@ -25,6 +25,11 @@ from leadsquared_async.submissions import (
     update_lead,
     update_opportunity,
 )
+
+if TYPE_CHECKING:
+    from uuid import UUID  # slow to import
+
+    from leadsquared_async.resources.lead_search import FoundLead
 
 __all__ = ["Activities", "Calls", "Leads", "Opportunities", "submitting"]
 
@@ -148,6 +153,40 @@ class Leads(Requests):
             concurrency=concurrency,
             follow=follow,
         )
+
+    @without_locals
+    async def find(
+        self,
+        *,
+        email: str | None = None,
+        phone: str | None = None,
+        id: str | UUID | None = None,  # noqa: A002 - LeadSquared's name
+        deadline: float | Literal["client"] | None = "client",
+    ) -> FoundLead | None:
+        """The lead with this e-mail address, phone number or id, as LeadSquared has it, or None.
+
+        Use it before you send a lead again that may have arrived. A submission is not found before
+        LeadSquared has processed it, and a few seconds longer. The call goes to the synchronous host and
+        counts towards the account's rate limit. If several leads have the phone number, LeadSquared answers
+        with the one that had the latest activity.
+        Source: apidocs.leadsquared.com, "Get a Lead by Email", "... by Phone Number", "... by Id".
+
+        Example:
+            lead = await lsq.leads.find(phone="+91-9988776655")
+
+        Args:
+            email: an e-mail address.
+            phone: a phone number in Phone or Mobile, with or without its country code.
+            id: a ProspectID.
+            deadline: seconds for the whole call; None for no bound; by default the client's.
+
+        Raises:
+            ConfigurationError: not exactly one of them is given, or no synchronous host is known.
+            LeadSquaredError: the call failed.
+        """
+        from leadsquared_async.resources.lead_search import find  # noqa: PLC0415 - few call it
+
+        return await find(self._parts.sender.until(deadline), email, phone, id)
 
     update = submitting("Leads.update", update_lead)
     """Change values of an existing lead; see `submissions.update_lead`."""

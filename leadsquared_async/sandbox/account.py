@@ -7,6 +7,7 @@ import collections
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Unpack
 from urllib.parse import parse_qsl
@@ -37,6 +38,7 @@ from leadsquared_async.sandbox.counters import COUNTERS, Counter
 from leadsquared_async.sandbox.exchanges import FAULT, Arrival, Effects, Exchanges
 from leadsquared_async.sandbox.faults import IS_FAULTS, Fault, Faults, FaultSource
 from leadsquared_async.sandbox.key_checks import IN_QUERY, check_keys, misplaced_keys, shown_path
+from leadsquared_async.sandbox.lead_search import FINDERS, find_lead
 from leadsquared_async.sandbox.operations import CALL_NAMES, OPERATIONS, Call, Routes
 from leadsquared_async.sandbox.processing import ProcessingQueue, Task
 from leadsquared_async.sandbox.records import Records
@@ -69,7 +71,7 @@ class Account:
 
     __slots__ = (
         *("arrivals", "attempts", "exchanges", "instance", "misplaced_keys", "queues", "records"),
-        *("revision", "settings"),
+        *("revision", "settings", "started_on"),
         *("_bulk_counter", "_counter", "_faults", "_fields", "_ids"),
         *("_initial_settings", "_lock", "_routes"),
     )
@@ -82,6 +84,8 @@ class Account:
         self._fields = fields_of(self.settings)
         self.revision = 0
         """Grows with each change of the account."""
+        self.started_on = datetime(2026, 1, 1, tzinfo=UTC)
+        """The date at the time 0, for the dates of leads."""
         self.reset()
 
     def reset(self) -> None:
@@ -263,9 +267,11 @@ class Account:
                 return show_user()
             case "sync" if call.name == "fields":
                 return list_fields(query, self._fields)
+            case "sync" if call.name in FINDERS:
+                return find_lead(call.name, query, self.records, self._moment)
             case "sync":
-                rows = read_bulk(request.body)
-                answers = create_or_update(rows if fault.taken else (), self.records)
+                rows, at = read_bulk(request.body), now * self.settings.speed
+                answers = create_or_update(rows if fault.taken else (), self.records, at)
                 effects.lead_ids = [str(answer["LeadId"]) for answer in answers if answer["LeadId"]]
                 return json_reply(200, [answer for answer in answers if not self._faults.row_is_missing()])
 
@@ -300,6 +306,9 @@ class Account:
             return None
         settings = self.settings
         return COUNTERS[settings.counting](*limit, count_refused=settings.count_refused)
+
+    def _moment(self, at: float) -> datetime:
+        return self.started_on + timedelta(seconds=at / self.settings.speed)
 
     def _new_id(self) -> str:
         return str(uuid4() if self._ids is None else UUID(int=self._ids.getrandbits(128), version=4))

@@ -66,7 +66,7 @@ def read_update(submission: Submission, records: Records) -> Work:
     passed = read_lead(submission.body)
     lead_id = _read_id(submission.query, "leadId")
     posted = _read_flag(submission.query, "postUpdatedLead")
-    return lambda _at: records.update_lead(lead_id, passed, posted=posted)
+    return lambda at: records.update_lead(lead_id, passed, at, posted=posted)
 
 
 def read_activity(submission: Submission, records: Records) -> Work:

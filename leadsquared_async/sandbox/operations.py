@@ -80,6 +80,9 @@ SYNC = {
     "fields": ("GET", "/v2/LeadManagement.svc/LeadsMetaData.Get"),
     "bulk": ("POST", "/v2/LeadManagement.svc/Lead/Bulk/CreateOrUpdate"),
     "user": ("GET", "/v2/Authentication.svc/UserByAccessKey.Get"),
+    "lead-by-email": ("GET", "/v2/LeadManagement.svc/Leads.GetByEmailaddress"),
+    "lead-by-phone": ("GET", "/v2/LeadManagement.svc/RetrieveLeadByPhoneNumber"),
+    "lead-by-id": ("GET", "/v2/LeadManagement.svc/Leads.GetById"),
 }
 """Method and path of each synchronous call, by its name."""
 

@@ -43,6 +43,9 @@ class Lead:
     activities: list[Activity] = field(default_factory=list[Activity], repr=False)
     posted_updates: int = 0
     """How many updates requested automations with `postUpdatedLead=true`."""
+    created_at: float = 0.0
+    """Seconds on the processing queue's clock, like `modified_at`."""
+    modified_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ class Records:
         """Create or update the lead that `passed` describes, and add a Lead Capture activity to it."""
         return self.post_lead_and_activity(passed, Activity(event="Lead Capture"), at, behavior)
 
-    def put_lead(self, passed: dict[str, str], behavior: str | None = None) -> tuple[Lead, str]:
+    def put_lead(self, passed: dict[str, str], at: float, behavior: str | None = None) -> tuple[Lead, str]:
         """Create or update the lead that `passed` describes.
 
         Return it, and the attribute by which it was found, or an empty string for a new lead.
@@ -133,15 +136,15 @@ class Records:
         values = {name: value for name, value in passed.items() if name != "SearchBy"}
         lead, matched_by = self._match(values, search_by)
         if lead is None:
-            return self._create(values), ""
-        self._update(lead, values, behavior, search_by)
+            return self._create(values, at), ""
+        self._update(lead, values, at, behavior, search_by)
         return lead, matched_by
 
-    def update_lead(self, lead_id: str, passed: dict[str, str], *, posted: bool = False) -> Stored:
+    def update_lead(self, lead_id: str, passed: dict[str, str], at: float, *, posted: bool = False) -> Stored:
         """Change only the passed values of a lead."""
         self._check_names(passed)
         lead = self._existing(lead_id, "MXInvalidInputException")
-        self._update(lead, {name: value for name, value in passed.items() if name != "SearchBy"})
+        self._update(lead, {name: value for name, value in passed.items() if name != "SearchBy"}, at)
         lead.posted_updates += posted
         return Stored({"AffectedRows": 1}, lead.id, "ProspectID")
 
@@ -154,13 +157,13 @@ class Records:
         self, passed: dict[str, str], activity: Activity, at: float, behavior: str | None = None
     ) -> Stored:
         """Create or update a lead and add an activity to it."""
-        lead, matched_by = self.put_lead(passed, behavior)
+        lead, matched_by = self.put_lead(passed, at, behavior)
         message = {"Id": self._add_activity(lead, activity, at), "RelatedId": lead.id}
         return Stored({**message, "IsCreated": not matched_by}, lead.id, matched_by)
 
     def capture_opportunity(self, passed: dict[str, str], new: Opportunity, at: float) -> Stored:
         """Create or update a lead, and add an opportunity and the activity that always goes with it."""
-        lead, matched_by = self.put_lead(passed)
+        lead, matched_by = self.put_lead(passed, at)
         auto_id = f"OPP-{1001 + len(self.opportunities)}"
         opportunity = replace(
             new, id=self._new_id(), lead_id=lead.id, at=at, fields=dict(new.fields), auto_id=auto_id
@@ -202,6 +205,15 @@ class Records:
         }
         return len(self.leads) - len(people)
 
+    def find(self, name: str, value: str) -> Lead | None:
+        """The oldest lead with this value; the first search for an attribute builds its index."""
+        index = self._indexes.get(name)
+        if index is None:
+            index = self._indexes[name] = {}
+            for lead in self.leads.values():
+                index.setdefault(_folded(name, lead.attributes.get(name, "")), {})[lead.id] = lead
+        return next(iter(index.get(_folded(name, value), {}).values()), None)
+
     def _existing(self, lead_id: str, exception_type: str) -> Lead:
         lead = self.leads.get(lead_id.lower())
         if lead is None:
@@ -226,31 +238,37 @@ class Records:
         prospect_id, email, phone = (values.get(name) for name in ("ProspectID", "EmailAddress", "Phone"))
         known = self.leads.get(prospect_id.lower()) if prospect_id else None
         if search_by and not (prospect_id and email and phone):
-            found = known if search_by == "ProspectId" else self._find(search_by, values[search_by])
+            found = known if search_by == "ProspectId" else self.find(search_by, values[search_by])
             if found is not None:
                 return found, "ProspectID" if search_by == "ProspectId" else search_by
         if known is not None:
             theirs = known.attributes.get("EmailAddress")
             differs = email and theirs and email.casefold() != theirs.casefold()
             return None if differs else known, "ProspectID"
-        if email and (found := self._find("EmailAddress", email)) is not None:
+        if email and (found := self.find("EmailAddress", email)) is not None:
             return found, "EmailAddress"
-        return self._find("Phone", phone) if phone else None, "Phone"
+        return self.find("Phone", phone) if phone else None, "Phone"
 
-    def _create(self, values: dict[str, str]) -> Lead:
+    def _create(self, values: dict[str, str], at: float) -> Lead:
         if missing := sorted(name for name in self._mandatory if not values.get(name)):
             message = f"Mandatory attribute(s) missing - {', '.join(missing)}."
             raise ApplicationError("MXMandatoryAttributeMissingException", message)
         self._check_unique(None, values)
         asked = values.get("ProspectID", "").lower()
-        lead = Lead(asked if asked and asked not in self.leads else self._new_id())
+        lead_id = asked if asked and asked not in self.leads else self._new_id()
+        lead = Lead(lead_id, created_at=at, modified_at=at)
         self.leads[lead.id] = lead
         for name, value in {**values, "ProspectID": lead.id}.items():
             self._set(lead, name, value)
         return lead
 
     def _update(
-        self, lead: Lead, values: dict[str, str], behavior: str | None = None, search_by: str | None = None
+        self,
+        lead: Lead,
+        values: dict[str, str],
+        at: float,
+        behavior: str | None = None,
+        search_by: str | None = None,
     ) -> None:
         kept = {"ProspectID"}
         if behavior == "DoNotUpdate":
@@ -261,12 +279,13 @@ class Records:
             kept |= {*IDENTITY, *self._unique, search_by or ""}
         changed = {name: value for name, value in values.items() if name not in kept}
         self._check_unique(lead, changed)
+        lead.modified_at = at
         for name, value in changed.items():
             self._set(lead, name, value)
 
     def _check_unique(self, lead: Lead | None, values: dict[str, str]) -> None:
         for name, display in self._unique.items():
-            found = self._find(name, value) if (value := values.get(name)) else None
+            found = self.find(name, value) if (value := values.get(name)) else None
             if found is not None and found is not lead:
                 message = f"A Lead with same {display} already exists."
                 raise ApplicationError("MXDuplicateEntryException", message)
@@ -277,15 +296,6 @@ class Records:
             index.get(_folded(name, lead.attributes.get(name, "")), {}).pop(lead.id, None)
             index.setdefault(_folded(name, value), {})[lead.id] = lead
         lead.attributes[name] = value
-
-    def _find(self, name: str, value: str) -> Lead | None:
-        """The oldest lead with this value; the first search for an attribute builds its index."""
-        index = self._indexes.get(name)
-        if index is None:
-            index = self._indexes[name] = {}
-            for lead in self.leads.values():
-                index.setdefault(_folded(name, lead.attributes.get(name, "")), {})[lead.id] = lead
-        return next(iter(index.get(_folded(name, value), {}).values()), None)
 
 
 def _check_parameters(passed: dict[str, str], behavior: str | None) -> None:

@@ -10,7 +10,7 @@ from leadsquared_async.sandbox.books import Books
 from leadsquared_async.sandbox.checks import check, whole
 from leadsquared_async.sandbox.faults import Faults
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Options
-from leadsquared_async.sandbox.skipping import monotonic
+from leadsquared_async.sandbox.skipping import monotonic, today
 
 if TYPE_CHECKING:
     from leadsquared_async.sandbox.server import Server
@@ -93,6 +93,7 @@ class Sandbox(HasBooks):
         """Delete all records, restore the initial faults and draws, and start the clock at 0 again."""
         if self._started is not None:
             self._started = self._clock()
+            self._account.started_on = today()
         self._books.reset()
 
     async def __aenter__(self) -> Self:
@@ -108,6 +109,7 @@ class Sandbox(HasBooks):
         port = await server.start(self._asked_port)
         if self._started is None:
             self._started = self._clock()
+            self._account.started_on = today()
         self._server = server
         self._url = f"http://{HOST}:{port}"
         return self

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
-_machine = time.monotonic  # the function itself, even while a test patches `time`
+_machine, _wall = time.monotonic, time.time  # the functions themselves, even while a test patches `time`
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _skipped = 0.0
 
 
@@ -16,6 +18,11 @@ def skip(seconds: float) -> None:
 def monotonic() -> float:
     """Seconds on the machine's clock."""
     return _machine() + _skipped
+
+
+def today() -> datetime:
+    """The date and time of the machine, in UTC."""
+    return _EPOCH + timedelta(seconds=_wall() + _skipped)
 
 
 def loop_time() -> float:

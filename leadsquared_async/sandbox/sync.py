@@ -162,20 +162,21 @@ def read_bulk(body: bytes) -> list[dict[str, str]]:
     return [read_lead(row, f"the body[{number}]") for number, row in enumerate(rows)]
 
 
-def create_or_update(rows: Sequence[dict[str, str]], records: Records) -> list[dict[str, object]]:
+def create_or_update(rows: Sequence[dict[str, str]], records: Records, at: float) -> list[dict[str, object]]:
     """Create or update the lead of each row, which is matched as in a capture, without an activity.
 
     Return the answer to each row. LeadSquared does not document failed rows: here they have ExceptionType and
     ErrorMessage, as observed.
     """
     return [
-        {"RowNumber": number, **_create_or_update(row, records)} for number, row in enumerate(rows, start=1)
+        {"RowNumber": number, **_create_or_update(row, records, at)}
+        for number, row in enumerate(rows, start=1)
     ]
 
 
-def _create_or_update(row: dict[str, str], records: Records) -> dict[str, object]:
+def _create_or_update(row: dict[str, str], records: Records, at: float) -> dict[str, object]:
     try:
-        lead, matched_by = records.put_lead(row)
+        lead, matched_by = records.put_lead(row, at)
     except ApplicationError as error:
         nothing = {"LeadId": None, "LeadCreated": False, "LeadUpdated": False, "AffectedRows": 0}
         return {**nothing, "ExceptionType": error.exception_type, "ErrorMessage": error.exception_message}

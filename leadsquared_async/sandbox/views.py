@@ -15,6 +15,7 @@ from leadsquared_async.sandbox.account import Account, limit_of
 from leadsquared_async.sandbox.exchanges import FAULT, Arrival, Exchange
 from leadsquared_async.sandbox.faults import describe_fault
 from leadsquared_async.sandbox.masking import NO_REQUEST, Masker
+from leadsquared_async.sandbox.operations import SYNC
 from leadsquared_async.sandbox.processing import Task
 from leadsquared_async.sandbox.summaries import NOBODY, describe_body, describe_values
 
@@ -184,10 +185,13 @@ def task_of(account: Account, exchange: Exchange) -> Task | None:
     return account.find_task(dict(parse_qsl(exchange.request.query)).get("RequestID", ""))
 
 
+_READS = frozenset({"status", "metrics", "unknown", *SYNC}) - {"bulk"}
+
+
 def _is_of_kind(arrival: Arrival, kind: str) -> bool:
     if kind == "problems":
         return arrival.tone != "ok"
-    return kind == "all" or arrival.operation not in {"status", "metrics", "fields", "user", "unknown"}
+    return kind == "all" or arrival.operation not in _READS
 
 
 def _text_of(account: Account, exchange: Exchange) -> str:

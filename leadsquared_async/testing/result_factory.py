@@ -98,6 +98,7 @@ _USUAL: Mapping[str, Mapping[str, Any]] = {
     },
     "AccountCheck": {"name": "keys", "verdict": "ok", "detail": "the keys are valid"},
     "AccountReport": {"checks": ()},
+    "FoundLead": {"id": _LEAD["lead_id"], "fields": {"ProspectID": _LEAD["lead_id"], "FirstName": "Bret"}},
     "LeadField": {"schema_name": "mx_City", "display_name": "City", "data_type": "Text"},
     "FieldProblem": {
         "attribute": "mx_Ctiy",

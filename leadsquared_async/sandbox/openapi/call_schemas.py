@@ -122,6 +122,15 @@ _VISIT = {
     "Fields": [{"SchemaName": "mx_Custom_1", "Value": "Main gate"}],
 }
 
+
+def _finder(parameter: str, what: str, example: str) -> Documented:
+    return Documented(
+        f"Get the lead with this {what}",
+        query={parameter: TEXT | {"minLength": 1, "examples": [example]}},
+        required=(parameter,),
+    )
+
+
 CALLS: Mapping[str, Documented] = {
     "capture": Documented(
         "Create or update a lead",
@@ -200,6 +209,11 @@ CALLS: Mapping[str, Documented] = {
         },
     ),
     "user": Documented("Get the owner of the keys and the account's hosts"),
+    "lead-by-email": _finder("emailaddress", "e-mail address", "bret.lee@example.com"),
+    "lead-by-phone": _finder(
+        "phone", "phone number, digits only, with or without the country code", "8888888888"
+    ),
+    "lead-by-id": _finder("id", "id", LEAD_ID),
     "bulk": Documented(
         f"Create or update up to {MOST_ROWS} leads in one call",
         array_of(ref("Lead"), minItems=1, maxItems=MOST_ROWS),

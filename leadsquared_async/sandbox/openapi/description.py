@@ -8,6 +8,7 @@ from typing import Any
 
 from leadsquared_async.sandbox.answers import HINT, JSON_TYPE
 from leadsquared_async.sandbox.faults import FAULTS
+from leadsquared_async.sandbox.lead_search import FINDERS
 from leadsquared_async.sandbox.openapi import call_schemas, page_schemas, reply_schemas
 from leadsquared_async.sandbox.openapi.call_schemas import documented, ref
 from leadsquared_async.sandbox.openapi.examples import IN_PATH, Examples
@@ -20,7 +21,7 @@ _Object = dict[str, Any]
 
 _INTRODUCTION = """\
 A LeadSquared emulator on your own machine, for tests. At one address it serves the asynchronous API and
-three calls of the synchronous API. The keys are fixed and fake.
+six calls of the synchronous API. The keys are fixed and fake.
 
 Paths that LeadSquared does not document are inferred. A submission is accepted at once and processed later;
 poll the status of its RequestID for the outcome. The reply to a rejected call has the header
@@ -61,6 +62,7 @@ _STATUSES = {
     "metrics": (),
     "sync": (),
     "bulk": (400, 413, 415),
+    **dict.fromkeys(FINDERS, (400,)),
 }
 """The errors of a kind of call, or of one call, besides those of every call."""
 _EVERY_STATUS = (401, 403, 429, 500, 502, 503, 504)

@@ -44,8 +44,12 @@ class Examples:
                 return self._get(path, {"RequestID": request_id})
             case "sync" if call.name == "bulk":
                 return self._post(path, CALLS["bulk"].example)
+            case "sync":
+                documented = CALLS[call.name]
+                required = {name: documented.query[name]["examples"][0] for name in documented.required}
+                return self._get(path, _KEYS | required)
             case _:
-                return self._get(path, _KEYS if call.kind == "sync" else {})
+                return self._get(path)
 
     def failures(self) -> Iterator[tuple[str, Reply]]:
         """The replies to calls that fail, each with the reason."""

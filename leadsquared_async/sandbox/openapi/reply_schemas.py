@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from leadsquared_async.sandbox.answers import JSON_TYPE
+from leadsquared_async.sandbox.lead_search import FINDERS
 from leadsquared_async.sandbox.openapi.call_schemas import ref
 from leadsquared_async.sandbox.openapi.json_schema import TEXT, Schema, array_of, closed_object, schema_of
 from leadsquared_async.sandbox.operations import Call
@@ -46,6 +47,13 @@ SCHEMAS: Mapping[str, Schema] = {
             "LSQCommonServiceURLs": closed_object({"api": TEXT, "app": TEXT}),
         }
     ),
+    "FoundLead": {
+        "type": "object",
+        "description": "Values by schema name.",
+        "properties": {"ProspectID": TEXT, "CreatedOn": TEXT, "ModifiedOn": TEXT},
+        "required": ["ProspectID", "CreatedOn", "ModifiedOn"],
+        "additionalProperties": _TEXT_OR_NULL,
+    },
     "BulkRow": closed_object(
         {
             "RowNumber": {"type": "integer", "minimum": 1},
@@ -63,6 +71,7 @@ _SYNC: Mapping[str, Schema] = {
     "fields": array_of(ref("LeadField")),
     "user": ref("User"),
     "bulk": array_of(ref("BulkRow")),
+    **dict.fromkeys(FINDERS, array_of(ref("FoundLead"), maxItems=1)),
 }
 
 
