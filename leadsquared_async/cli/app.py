@@ -23,6 +23,7 @@ from leadsquared_async.cli.files.tables import Reading
 from leadsquared_async.cli.following import metrics, status, wait
 from leadsquared_async.cli.options import LEADS, SENDING, BulkRate, InputFile, RejectsFile, option
 from leadsquared_async.cli.outboxes import discard, forget, items, purge, requeue, stats
+from leadsquared_async.cli.resolving import resolve
 from leadsquared_async.cli.run_options import RunOptions
 from leadsquared_async.cli.sandbox import sandbox
 from leadsquared_async.cli.serving import serve
@@ -147,5 +148,5 @@ register(app, "Send a file", capture, check, submit)
 register(app, FOLLOW, status, wait)
 register(app, "The account", fields, metrics, doctor)
 register(app, "Without an account", demo, sandbox)
-register(outbox, None, stats, items, drain, serve, requeue, discard, forget, export, purge)
+register(outbox, None, stats, items, drain, serve, resolve, requeue, discard, forget, export, purge)
 app.add_typer(outbox, rich_help_panel=FOLLOW)

@@ -20,8 +20,8 @@ from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
 
 __all__ = [
-    "HELD", "State", "check_files", "counts_of", "counts_text", "dead_letters", "discard", "forget", "items",
-    "purge", "requeue", "row_of", "states_of", "stats", "status_for",
+    "HELD", "Ids", "State", "check_files", "counts_of", "counts_text", "dead_letters", "discard", "forget",
+    "items", "numbers_of", "purge", "requeue", "row_of", "states_of", "stats", "status_for",
 ]  # fmt: skip
 
 AT_ONCE = 500
@@ -139,7 +139,7 @@ def requeue(
     terminal: Terminal,
     state: Annotated[
         Literal["rejected", "unknown"],
-        option("--state", "Which rows. Look for unknown ones in LeadSquared first: they may have arrived."),
+        option("--state", "Which rows. Unknown ones may have arrived: use `outbox resolve` instead."),
     ] = "rejected",
     reason: Reason = None,
     ids: Ids = (),
@@ -306,9 +306,14 @@ def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any
 
 
 def _rows(files: Sequence[Path], ids: Collection[str]) -> list[int]:
-    """The ids of `--item` as numbers, each once; they say nothing about a second file."""
+    """The ids of `--item`; they say nothing about a second file."""
     if ids and len(files) > 1:
         raise CommandFailedError("--item: each file has ids of its own; pass one file")
+    return numbers_of(ids)
+
+
+def numbers_of(ids: Collection[str]) -> list[int]:
+    """The ids of `--item` as numbers, each once."""
     if not all(text.isdecimal() for text in ids):
         raise CommandFailedError("--item: an id is a number, as `leadsquared outbox items` shows it")
     return list(dict.fromkeys(map(int, ids)))

@@ -124,7 +124,8 @@ class Summary:
             yield f"  leadsquared outbox requeue {path}"
             yield f"  leadsquared outbox drain {path}"
         if counts[ItemState.UNKNOWN]:
-            yield "look for the unknown rows in LeadSquared before you send them again"
+            yield "look for the unknown rows in LeadSquared before you send them again:"
+            yield f"  leadsquared outbox resolve {path}"
 
     def _others(self) -> Iterator[str]:
         counts = self.outcomes.counts

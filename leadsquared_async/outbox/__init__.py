@@ -5,6 +5,7 @@ from leadsquared_async.outbox.files import place_of
 from leadsquared_async.outbox.for_commands import (
     delivering,
     is_locked_out,
+    mark_delivered,
     note_of,
     put_each,
     set_note,
@@ -25,6 +26,7 @@ __all__ = [
     "UnreadableRowError",
     "delivering",
     "is_locked_out",
+    "mark_delivered",
     "note_of",
     "place_of",
     "put_each",

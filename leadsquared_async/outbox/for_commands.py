@@ -19,6 +19,7 @@ from leadsquared_async.outbox.store import Store
 __all__ = [
     "delivering",
     "is_locked_out",
+    "mark_delivered",
     "note_of",
     "put_each",
     "set_note",
@@ -42,6 +43,11 @@ def is_locked_out(outbox: Outbox) -> bool:
     """Whether an outbox with a client waits for another process, which delivers."""
     service = lifecycle_of(outbox).service
     return service is not None and not service.has_lock
+
+
+async def mark_delivered(outbox: Outbox, row: int, lead_id: str | None) -> bool:
+    """Confirm an unknown row whose lead somebody has found; returns whether it was unknown."""
+    return await lifecycle_of(outbox).opened().write(Store.mark_delivered, row, lead_id, time.time())
 
 
 def why_stopped(outbox: Outbox) -> str | None:

@@ -151,6 +151,15 @@ class Store(RowStates):
         self.delete(row)
         return True
 
+    def mark_delivered(self, row: int, lead_id: str | None, now: float) -> bool:
+        """Confirm an unknown row, without calling callbacks; returns whether it was one."""
+        item = self.item(row)
+        if item is None or item.state is not ItemState.UNKNOWN:
+            return False
+        return self.finish(
+            row, now, ItemState.CONFIRMED, is_called_back=True, lead_id=lead_id, created=None, reason=None
+        )
+
     def erase_rejected(self, before: float) -> int:
         """Erase the values of rejected rows last changed before `before`; returns how many."""
         return self.connection.execute(

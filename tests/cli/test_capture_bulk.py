@@ -73,7 +73,7 @@ async def test_missing_rows_without_an_identifier_are_unknown(sandbox: Sandbox, 
     sandbox.books.faults = Faults(missing_rows=1.0)
     done = await bulk(sandbox, file, "--out", tmp_path / "out.csv", "--json")
     assert (done.code, done.json["unknown"]) == (1, 2)
-    assert "look for the unknown rows" in done.err
+    assert "leadsquared outbox resolve" in done.err
     assert ["is missing" in row["Reason"] for row in rows_of(tmp_path / "out.csv")] == [True, True]
 
 

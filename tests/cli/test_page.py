@@ -46,7 +46,11 @@ async def test_every_line_works_in_its_order(tmp_path: Path, monkeypatch: pytest
             assert program == "leadsquared"
             if arguments[:2] == ["outbox", "serve"]:
                 continue  # it runs until SIGTERM: tests/cli/test_serve_command.py runs it
-            asks_it = "--bulk" in arguments or arguments[0] in {"check", "doctor", "fields"}
+            asks_it = (
+                "--bulk" in arguments
+                or arguments[0] in {"check", "doctor", "fields"}
+                or "resolve" in arguments
+            )
             env = with_sync_host if asks_it else environment(sandbox)
             done = await run(*arguments, env=env, stdin=b"bret.lee@example.com\n")
             statuses.append((" ".join(arguments[:2]), done.code))

@@ -1,0 +1,219 @@
+"""`leadsquared outbox resolve`: looks for the rows with unknown outcome in LeadSquared, and settles them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from leadsquared_async import FoundLead, ItemState, Lane, LeadSquared, Outbox, OutboxItem
+from leadsquared_async.cli.connecting import Connection
+from leadsquared_async.cli.durations import seconds_of
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
+from leadsquared_async.cli.fields import NO_SYNC_HOST
+from leadsquared_async.cli.options import option
+from leadsquared_async.cli.outboxes import Ids, check_files, numbers_of, row_of
+from leadsquared_async.cli.terminal import Terminal, counted
+from leadsquared_async.errors import LeadSquaredError, NotFound, Scope
+from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
+from leadsquared_async.outbox import mark_delivered
+from leadsquared_async.printable import one_line
+
+__all__ = ["resolve"]
+
+Suggestion = Literal["delivered", "requeue", "wait", "look"]
+LOOKED_FOR_BY = (("ProspectID", "id"), ("EmailAddress", "email"), ("Phone", "phone"), ("Mobile", "phone"))
+SHOWN_BY_THE_LEAD = {LEADS_CAPTURE.name, BULK_CREATE_OR_UPDATE.name}
+"""Of these operations the lead itself shows whether the submission arrived."""
+SKEW = timedelta(seconds=5)
+"""How far LeadSquared's clock may be behind."""
+QUESTIONS = {"delivered": "mark it as delivered?", "requeue": "send it again?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row with unknown outcome, the lead that LeadSquared has, and what to do."""
+
+    item: OutboxItem
+    lead: FoundLead | None
+    suggestion: Suggestion
+    why: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        item, lead = self.item, self.lead
+        found = ("-", "", "") if lead is None else (lead.id, _time(lead.created_at), _time(lead.modified_at))
+        shown = (str(item.id), item.operation, one_line(item.reference or "", 100), _time(item.put_at))
+        return (*shown, *found, f"{self.suggestion}: {self.why}")
+
+    def as_json(self, path: Path, done: str | None) -> dict[str, Any]:
+        lead = self.lead
+        created, modified = (None, None) if lead is None else (lead.created_at, lead.modified_at)
+        return {
+            **row_of(path, self.item),
+            "found": None if lead is None else lead.id,
+            "lead_created_at": None if created is None else created.isoformat(),
+            "lead_modified_at": None if modified is None else modified.isoformat(),
+            "suggestion": self.suggestion,
+            "done": done,
+        }
+
+
+def resolve(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An outbox file.")],
+    connection: Connection,
+    terminal: Terminal,
+    delivered: Annotated[
+        bool, option("--delivered", "Mark rows as delivered: those that LeadSquared has, or those of --item.")
+    ] = False,
+    requeue: Annotated[
+        bool,
+        option("--requeue", "Send rows again: those that did not arrive, or those of --item."),
+    ] = False,
+    ids: Ids = (),
+    after: Annotated[
+        float,
+        option(
+            "--after DURATION",
+            "How long ago a row must have ended before not being found counts; by default 1m. The delay of "
+            "LeadSquared's queue is added.",
+            parse=seconds_of,
+            default=False,
+        ),
+    ] = 60.0,
+) -> ExitStatus:
+    """Look for the rows with unknown outcome in LeadSquared; mark them as delivered, or send them again.
+
+    At a terminal it asks for each row. With --delivered and --requeue it follows its suggestions.
+
+    Example: leadsquared outbox resolve leads.csv.outbox --delivered --requeue
+    """
+    check_files([file])
+    if not connection.has_sync_host:
+        raise CommandFailedError(f"looking for leads needs the synchronous host: {NO_SYNC_HOST}")
+    rows = numbers_of(ids)
+    if rows and delivered and requeue:
+        raise CommandFailedError("--item: pass either --delivered or --requeue with it")
+    findings, done = asyncio.run(
+        _resolve(file, connection, terminal, _Choice(terminal, delivered, requeue, rows), after)
+    )
+    counts = {word: list(done.values()).count(word) for word in ("delivered", "requeued")}
+    left = len(findings) - len(done)
+    said = [f"{counted(counts['delivered'], 'row')} marked as delivered", f"{counts['requeued']:,} requeued"]
+    terminal.result(
+        ", ".join([*said, f"{left:,} left"]) if findings else "no row has an unknown outcome",
+        {"rows": [each.as_json(file, done.get(each.item.id)) for each in findings], **counts, "left": left},
+    )
+    return ExitStatus.NOT_ALL if left else ExitStatus.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Decides on each row: by the options, else by asking at a terminal."""
+
+    terminal: Terminal
+    delivered: bool
+    requeue: bool
+    rows: Collection[int]
+
+    def of(self, finding: Finding) -> Literal["delivered", "requeue"] | None:
+        if self.rows and (self.delivered or self.requeue):
+            return "delivered" if self.delivered else "requeue"
+        suggested = finding.suggestion
+        if suggested != "delivered" and suggested != "requeue":  # noqa: PLR1714 - narrows the type
+            return None
+        if self.delivered or self.requeue:
+            agreed: bool | None = self.delivered if suggested == "delivered" else self.requeue
+        else:
+            agreed = not self.terminal.as_json and self.terminal.ask(
+                f"row {finding.item.id} ({finding.why}): {QUESTIONS[suggested]}"
+            )
+        return suggested if agreed else None
+
+
+async def _resolve(
+    file: Path, connection: Connection, terminal: Terminal, choice: _Choice, after: float
+) -> tuple[Sequence[Finding], dict[int, str]]:
+    """The findings, and what was done with rows by id."""
+    done: dict[int, str] = {}
+    async with Outbox(file) as outbox:
+        items = [
+            it async for it in outbox.items(ItemState.UNKNOWN) if not choice.rows or it.id in choice.rows
+        ]
+        if not items:
+            return [], done
+        async with connection.client(quick=True) as client:
+            lsq = client.with_options(lane=Lane.BATCH)
+            lag = after + await _queue_delay(lsq)
+            findings = [await _look_for(lsq, item, lag) for item in items]
+        if not terminal.as_json:
+            headings = (
+                "Id",
+                "Operation",
+                "Reference",
+                "Put at",
+                "Lead id",
+                "Created",
+                "Modified",
+                "Suggestion",
+            )
+            terminal.table(headings, [each.cells for each in findings])
+        for finding in findings:
+            item = finding.item
+            match choice.of(finding):
+                case "delivered":
+                    lead_id = None if finding.lead is None else finding.lead.id
+                    if await mark_delivered(outbox, item.id, lead_id):
+                        done[item.id] = "delivered"
+                case "requeue":
+                    try:
+                        await outbox.requeue(item)
+                    except LeadSquaredError as error:
+                        terminal.say(f"row {item.id}: {error}")
+                    else:
+                        done[item.id] = "requeued"
+                case None:
+                    pass
+    return findings, done
+
+
+async def _queue_delay(lsq: LeadSquared) -> float:
+    """Seconds by which LeadSquared's queue of captures is late; 0 if its inferred path does not exist."""
+    try:
+        return (await lsq.leads.metrics()).max_delay
+    except NotFound:
+        return 0.0
+
+
+async def _look_for(lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
+    values = item.lead or {}
+    by = [(argument, values[name]) for name, argument in LOOKED_FOR_BY if values.get(name)]
+    lead: FoundLead | None = None
+    for argument, value in by:
+        try:
+            lead = await lsq.leads.find(**{argument: value})
+        except LeadSquaredError as error:
+            if error.scope is not Scope.LEAD and error.attempts:
+                raise  # every row would meet it
+        if lead is not None:
+            break
+    finding = Finding(item, lead, "look", "nothing to look for")
+    if item.operation not in SHOWN_BY_THE_LEAD:
+        return replace(finding, why="the lead does not show it")
+    if not by:
+        return finding
+    if lead is not None and (lead.modified_at is None or lead.modified_at >= item.put_at - SKEW):
+        return replace(finding, suggestion="delivered", why="created or changed since")
+    if (datetime.now(UTC) - item.changed_at).total_seconds() < lag:
+        return replace(finding, suggestion="wait", why="may not be processed yet")
+    why = "not in LeadSquared" if lead is None else "not changed since"
+    return replace(finding, suggestion="requeue", why=why)
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"

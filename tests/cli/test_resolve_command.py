@@ -1,0 +1,141 @@
+"""`leadsquared outbox resolve`, with outbox files of unknown rows in front of a sandbox."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from leadsquared_async import Outbox
+from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.submissions import capture_lead, create_activity
+from leadsquared_async.testing import client_of
+from tests.cli.commands import PLANTED, Finished, run, with_fields
+from tests.cli.test_outbox_command import buried, lead
+
+LEAD_ID = "aaaaaaaa-0000-4000-8000-000000000001"
+PHONE = "+91-9988776655"
+
+
+async def unknown_rows(path: Path, ended: float = 120.0) -> Path:
+    """Rows that ended unknown so many seconds ago; two of them are about leads that can be looked for."""
+    async with Outbox(path) as outbox:
+        await outbox.put_many(
+            [
+                capture_lead(lead(1), reference="row-1"),
+                capture_lead({"FirstName": PLANTED, "Phone": PHONE}, reference="row-2"),
+                capture_lead({"FirstName": PLANTED}, reference="row-3"),
+                create_activity(LEAD_ID, event=201, note=PLANTED, reference="row-4"),
+            ]
+        )
+    with closing(sqlite3.connect(buried(path, unknown=4))) as connection:
+        connection.execute("UPDATE items SET changed_at = changed_at - ?", (ended,))
+        connection.commit()
+    return path
+
+
+async def arrive(sandbox: Sandbox, *leads: dict[str, str]) -> None:
+    async with client_of(sandbox) as lsq:
+        for each in leads:
+            await lsq.leads.wait(await lsq.leads.capture(each))
+
+
+async def states_of(path: Path) -> dict[str, str]:
+    async with Outbox(path) as outbox:
+        return {str(item.reference): item.state.value async for item in outbox.items()}
+
+
+async def resolve(sandbox: Sandbox, path: Path, *options: str) -> Finished:
+    return await run("outbox", "resolve", path, *options, env=with_fields(sandbox))
+
+
+UNKNOWN = dict.fromkeys(("row-1", "row-2", "row-3", "row-4"), "unknown")
+
+
+async def test_without_options_it_shows_what_it_found(tmp_path: Path) -> None:
+    """Outside a terminal nothing changes, no value of a row is shown, and the exit status is 1."""
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        await arrive(sandbox, lead(1))
+        (lead_id,) = sandbox.books.leads
+        done = await resolve(sandbox, path)
+        told = await resolve(sandbox, path, "--json")
+    assert (done.code, told.code) == (1, 1), done.err
+    for words in ("row-1", lead_id, "delivered: created or changed since", "requeue: not in LeadSquared"):
+        assert words in done.out
+    assert done.out.endswith("0 rows marked as delivered, 0 requeued, 4 left\n")
+    rows = told.json["rows"]
+    assert [row["suggestion"] for row in rows] == ["delivered", "requeue", "look", "look"]
+    assert [row["found"] for row in rows] == [lead_id, None, None, None]
+    assert rows[0]["lead_created_at"] is not None
+    assert await states_of(path) == UNKNOWN
+
+
+async def test_it_follows_its_suggestions(tmp_path: Path) -> None:
+    """--delivered confirms what LeadSquared has and erases its values, --requeue sends the rest again."""
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        await arrive(sandbox, lead(1))
+        done = await resolve(sandbox, path, "--delivered")
+        assert (done.code, await states_of(path)) == (1, {**UNKNOWN, "row-1": "confirmed"})
+        async with Outbox(path) as outbox:
+            (item,) = [it async for it in outbox.items("confirmed")]
+        assert (item.is_erased, item.lead_id) == (True, next(iter(sandbox.books.leads)))
+        done = await resolve(sandbox, path, "--delivered", "--requeue", "--json")
+        assert (done.json["delivered"], done.json["requeued"], done.json["left"]) == (0, 1, 2)
+        assert (await states_of(path))["row-2"] == "pending"
+        drained = await run("outbox", "drain", path, env=with_fields(sandbox))
+        assert drained.code == 0
+        assert len(sandbox.books.leads) == 2
+
+
+async def test_a_lead_that_has_not_changed_since_was_not_updated(tmp_path: Path) -> None:
+    """A lead from before the row was put is no sign that the row arrived: it is requeued."""
+    async with Sandbox() as sandbox:
+        await arrive(sandbox, lead(1))
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        for known in sandbox.books.leads.values():
+            known.created_at = known.modified_at = -60.0
+        done = await resolve(sandbox, path, "--json")
+    assert done.json["rows"][0]["suggestion"] == "requeue"
+    assert done.json["rows"][0]["found"] is not None
+
+
+async def test_what_is_not_found_yet_has_to_wait(tmp_path: Path) -> None:
+    """LeadSquared may process it later: within a minute, or as long as its queue is late."""
+    async with Sandbox(processing_rate=0.001, speed=1000) as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox", ended=30)
+        done = await resolve(sandbox, path, "--delivered", "--requeue", "--json")
+        assert done.json["rows"][1]["suggestion"] == "wait"
+        async with client_of(sandbox) as lsq:
+            await lsq.leads.capture({"FirstName": "Bret"})
+            while (await lsq.leads.metrics()).max_delay < 100:
+                pass  # the queue's clock runs 1000 times faster
+        done = await resolve(sandbox, path, "--after", "20s", "--delivered", "--requeue", "--json")
+        assert done.json["rows"][1]["suggestion"] == "wait"
+    assert (done.code, await states_of(path)) == (1, UNKNOWN)
+
+
+async def test_a_person_decides_on_one_row(tmp_path: Path) -> None:
+    """--item with one of the options settles a row whatever was found; a missing one is no error."""
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        assert (await resolve(sandbox, path, "--item", "3", "--requeue")).code == 0
+        assert (await resolve(sandbox, path, "--item", "4", "--delivered")).code == 0
+        assert await states_of(path) == {**UNKNOWN, "row-3": "pending", "row-4": "confirmed"}
+        done = await resolve(sandbox, path, "--item", "4", "--delivered")
+        assert (done.code, done.out) == (0, "no row has an unknown outcome\n")
+        both = await resolve(sandbox, path, "--item", "1", "--delivered", "--requeue")
+        assert (both.code, "pass either --delivered or --requeue" in both.err) == (2, True)
+
+
+async def test_an_account_level_error_changes_nothing(tmp_path: Path) -> None:
+    """Exit status 4, as of every command; without a synchronous host 2."""
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        env = with_fields(sandbox, LEADSQUARED_SECRET_KEY="f" * 40)
+        done = await run("outbox", "resolve", path, "--delivered", env=env)
+        assert (done.code, await states_of(path)) == (4, UNKNOWN)
+        env = {**with_fields(sandbox), "LEADSQUARED_SYNC_HOST": ""}
+        done = await run("outbox", "resolve", path, "--delivered", env=env)
+        assert (done.code, await states_of(path)) == (2, UNKNOWN)
