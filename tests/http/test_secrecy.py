@@ -380,7 +380,7 @@ def test_sentry_gets_no_key_and_no_person(tmp_path: Path) -> None:
     """Errors with the variables of their frames, breadcrumbs, log records and transactions hold none."""
     sent = sentry("main", str(tmp_path / "leads.db"))
     assert_nothing_secret(sent)
-    for word in ("leadsquared_async/http/run.py", '"vars"', '"breadcrumbs"', '"transaction"', "Rejected"):
+    for word in ("leadsquared_async/http/run.py", '"vars"', '"breadcrumbs"', '"transaction"', "Duplicate"):
         assert word in sent
 
 
