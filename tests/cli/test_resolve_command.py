@@ -6,7 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from leadsquared_async import Outbox
+from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.submissions import capture_lead, create_activity
 from leadsquared_async.testing import client_of
@@ -87,6 +90,28 @@ async def test_it_follows_its_suggestions(tmp_path: Path) -> None:
         drained = await run("outbox", "drain", path, env=with_fields(sandbox))
         assert drained.code == 0
         assert len(sandbox.books.leads) == 2
+
+
+async def test_at_a_terminal_it_asks_for_each_row_that_it_can_settle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a yes changes a row; a row without a suggestion is not asked about."""
+    asked: list[str] = []
+
+    def ask(_self: Terminal, question: str) -> bool:
+        asked.append(question)
+        return len(asked) == 1
+
+    monkeypatch.setattr(Terminal, "ask", ask)
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        await arrive(sandbox, lead(1))
+        assert (await resolve(sandbox, path)).code == 1
+    assert asked == [
+        "row 1 (created or changed since): mark it as delivered?",
+        "row 2 (not in LeadSquared): send it again?",
+    ]
+    assert await states_of(path) == {**UNKNOWN, "row-1": "confirmed"}
 
 
 async def test_a_lead_that_has_not_changed_since_was_not_updated(tmp_path: Path) -> None:
