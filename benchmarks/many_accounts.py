@@ -128,8 +128,10 @@ async def send_on(accounts: int, url: str, collector: str) -> None:
                 sent += 1
 
     async def form(lsq: LeadSquared) -> None:
+        nonlocal sent
         start = time.monotonic()
         await lsq.leads.capture(LEAD)
+        sent += 1
         forms.append(time.monotonic() - start)
 
     async def watch_lag() -> None:
