@@ -13,6 +13,7 @@ from leadsquared_async.cli import doctor, probing, sandbox
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import Options
 from tests.cli.commands import environment, run
+from tests.test_start_page import run as run_in_shell
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "first-contact.md").read_text()
 REHEARSALS = [
@@ -50,3 +51,14 @@ async def test_every_sentence_of_the_probe_on_the_page_is_said(monkeypatch: pyte
         pattern = ".*".join(re.escape(part) for part in sentence.split("..."))
         assert re.search(pattern, said), sentence
     assert "export LEADSQUARED_KEYS_IN=headers" in said
+
+
+@pytest.mark.slow
+async def test_the_test_lead_is_sent_twice_and_is_one_lead(tmp_path: Path) -> None:
+    """The second file is another run, and LeadSquared finds the lead of the first."""
+    (commands,) = re.findall(r"^```sh\n(cat > test-lead.csv.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    async with Sandbox(attributes="account") as account:
+        printed = await run_in_shell(tmp_path, account, commands)
+        (lead_id,) = account.books.leads
+        assert len(account.books.submitted("capture")) == 2
+    assert printed.count(f"{lead_id},confirmed\n") == 2
