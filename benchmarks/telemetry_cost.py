@@ -25,7 +25,7 @@ from benchmarks.figures import Figure
 from benchmarks.processes import Process
 from leadsquared_async import Event, LeadSquared
 
-ON, OFF = 1.15, 1.03
+ON, OFF = 1.25, 1.03
 CALLS = 200
 PAIRS = 61
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,7 +19,10 @@ from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.options import option
 from leadsquared_async.cli.progress import Bar, bars
 from leadsquared_async.events import Retried
-from leadsquared_async.sandbox import Books, Faults, Sandbox
+from leadsquared_async.sandbox import Faults
+
+if TYPE_CHECKING:
+    from leadsquared_async.sandbox import Books
 
 __all__ = ["LIMIT", "demo"]
 
@@ -54,6 +57,8 @@ def demo(
 
 async def run_demo(console: Console, leads: int, seed: int) -> bool:
     """Run the demo on a console; returns whether every lead arrived, by the sandbox's books."""
+    from leadsquared_async.sandbox import Sandbox  # noqa: PLC0415 - slow to import
+
     sandbox = Sandbox(limit=LIMIT, count_refused=True, faults=FAULTS, processing_rate=1200, seed=seed)
     display = Display(console, {number: Line() for number in range(1, leads + 1)}, sandbox.books)
     async with sandbox:

@@ -9,7 +9,6 @@ import os
 import platform
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -106,6 +105,8 @@ _ACCEPTS = {True: "accepted", False: "not accepted", None: "unclear"}
 
 
 def _facts(connection: Connection) -> list[str]:
+    from importlib.metadata import version  # noqa: PLC0415 - slow to import
+
     try:
         host = _host(connection.hosts.host)
     except ConfigurationError:

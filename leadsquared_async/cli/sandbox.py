@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,9 +20,11 @@ from leadsquared_async.cli.options import option, pairs
 from leadsquared_async.cli.stopping import Interrupted, run_until_stopped
 from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
-from leadsquared_async.sandbox import FAULTS, Books, Faults, Sandbox
-from leadsquared_async.sandbox.counters import COUNTERS
+from leadsquared_async.sandbox import COUNTERS, FAULTS, Faults
 from leadsquared_async.sandbox.settings import KEY_PLACES, Options
+
+if TYPE_CHECKING:
+    from leadsquared_async.sandbox import Books, Sandbox
 
 __all__ = ["sandbox"]
 
@@ -160,6 +162,8 @@ def sandbox(
 
 async def run_sandbox(port: int, options: Options, *, quiet: bool) -> None:
     """Serve until cancelled, and print the environment, a line for each call, and a summary at the end."""
+    from leadsquared_async.sandbox import Sandbox  # noqa: PLC0415 - slow to import
+
     async with Sandbox(port=port, on_call=None if quiet else _print_call, **options) as sandbox:
         try:
             _print_environment(sandbox)
