@@ -45,7 +45,7 @@ test-lowest: ## as test, with the lowest version of every dependency that pyproj
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not browser" --ignore tests/examples
+	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not browser" --ignore tests/examples --ignore tests/test_benchmarks.py
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check

@@ -60,7 +60,18 @@ def test_help_breaks_no_word_at_80_columns() -> None:
 
 def test_there_are_all_commands() -> None:
     """The table of commands above is complete."""
-    subcommands = ["stats", "items", "drain", "serve", "requeue", "discard", "forget", "export", "purge"]
+    subcommands = [
+        "stats",
+        "items",
+        "drain",
+        "serve",
+        "resolve",
+        "requeue",
+        "discard",
+        "forget",
+        "export",
+        "purge",
+    ]
     assert commands_of(app) == [
         *("capture", "check", "submit", "status", "wait", "fields", "metrics", "doctor", "demo", "sandbox"),
         *(f"outbox {name}" for name in subcommands),
