@@ -1,7 +1,7 @@
-"""60,000 leads from a generator through `capture_many`, in a process of its own: what is held of them?
+"""How many leads of a generator does `capture_many` hold?
 
-The limit is out of the way. Measured are the growth of the process's peak memory after the first 2,000, and
-how far the source is ahead of its consumer.
+60,000 leads, in a process of their own, with a limit for which no call waits. Measured are the growth of the
+process's peak memory after the first 2,000 leads, and how far the source is ahead of its consumer.
 """
 
 from __future__ import annotations

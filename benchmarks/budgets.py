@@ -1,7 +1,7 @@
 """The ratios that must not get worse, on any machine: `make budgets`.
 
-Each part is a small run of the benchmark that it is named after, with that benchmark's budgets and 30 % of
-room for noise. A part that misses one is run once more, and only what is missed again counts.
+Each part is a small run of the benchmark that it is named after, with that benchmark's budgets plus 30 % for
+noise. A part that misses one is run again, and only a second miss counts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What does a capture cost, beside a bare `httpx.AsyncClient.post` of the same bytes to the same server?
+"""What does a capture cost, compared with a bare `httpx.AsyncClient.post` of the same bytes?
 
-CPU of the client's process, the median of interleaved pairs, at 1 to 200 calls in flight, on asyncio's own
-loop and on uvloop. The server runs in another process. The post goes through httpx's own pool of the same
-size. "Own": what a capture takes beyond the same post by httpx's client through connections like the
-capture's, at 25 in flight.
+CPU of the client's process with 1 to 200 calls in flight, on asyncio's own loop and on uvloop: medians of
+interleaved pairs. The server runs in another process. The post uses httpx's own pool of the same size. "Own
+cost" is what a capture takes beyond a post by httpx's client that uses connections like the capture's, with
+25 calls in flight.
 """
 
 from __future__ import annotations

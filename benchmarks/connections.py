@@ -1,6 +1,6 @@
-"""Connections that 200 captures open through the default limit, in real time.
+"""How many connections do 200 captures open?
 
-The server counts the connections that it accepts.
+They go through the default limit, in real time. The server counts the connections that it accepts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Processes killed fifty times, ended, stopped and starved of disk while they put and deliver: is any lead
-lost?
+"""Is any lead lost when processes are killed while they put and deliver?
 
-"Promised": `put` returned. 50 processes are killed at any moment; others end, are stopped for a while, or
-have no room on their disk, at 25 calls in 0.4 s. SQLite checks the file after each death. Linux only.
+50 processes are killed at random moments. Others are ended, stopped for a while, or have a full disk. The
+limit is 25 calls in 0.4 s. A lead counts if its `put` had returned. SQLite checks the file after each death.
+Linux only.
 """
 
 from __future__ import annotations

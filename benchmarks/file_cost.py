@@ -1,7 +1,7 @@
-"""What a run with a file costs until its rows are in the outbox: processor time a row, and memory.
+"""What does a run with a file cost until its rows are in the outbox?
 
-The key is wrong, so that the run ends once all rows are in the outbox. The memory is that of ten times as
-many rows, beside the first run.
+CPU of a row, and memory. The key is wrong, so that the run ends once all rows are in the outbox. The memory
+of a run with ten times as many rows is compared with that of the first run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many status calls does it take to know every outcome?
 
-A thousand requests in virtual time, of which 25 are processed a minute. "In order": first in, first out, and
-2 % held back by LeadSquared's own retries. "Out of order": outcomes up to a minute before or after their
-turn. Beside it, what it takes to ask for each request every 15 seconds, until its outcome is there.
+1,000 requests in virtual time, of which 25 are processed a minute. "In order": first in, first out, and
+LeadSquared's own retries hold back 2 %. "Out of order": each outcome comes up to a minute before or after its
+turn. For comparison: polling each request every 15 seconds until its outcome is there.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def measure() -> Iterator[Result]:
     faults = Faults(latency=0.1, jitter=0.1)
     held_back = Faults(latency=0.1, jitter=0.1, system_error=0.02)
     yield Figure(
-        f"asking for each every {POLL_EVERY:g} s: status calls a lead",
+        f"polling each every {POLL_EVERY:g} s: status calls a lead",
         statistics.mean(_polls(number) for number in range(REQUESTS)),
-        note="computed; at 5 calls a second they could not even be sent",
+        note="computed; 5 calls a second are too few to send them",
     )
     yield from _figures(
         "in order", [run(held_back, disorder=0.0, seed=seed) for seed in range(SEEDS)], MOST_IN_ORDER, 20.0
@@ -58,7 +58,7 @@ def _figures(what: str, runs: list[Followed], calls: float, within: float) -> It
     lags = sorted(lag for run in runs for lag in run.lags)
     yield Figure(f"{what}: status calls a lead", statistics.mean(run.calls for run in runs), most=calls)
     yield Figure(
-        f"{what}: known later than ready, 95 % within",
+        f"{what}: known after it was ready, 95 % within",
         lags[int(0.95 * len(lags))],
         " s",
         most=within,

@@ -1,9 +1,9 @@
 """How long does a visitor's form wait while a batch runs?
 
-In virtual time, beside the limiters that serve first come, first served: 15 forms during a batch of 300
-leads, at 25 calls in 5 seconds and a round trip of 100 ms, 20 times each. The forms come at random, but
-alone: a second or more apart. Then in real time with 50,000 rows pending in an outbox beside the batch.
-The wait ends when the server has the form.
+In virtual time, compared with limiters that serve callers in order of arrival: 15 forms during a batch of 300
+leads, at 25 calls in 5 seconds and a round trip of 100 ms, 20 times each. The forms come at random, at least
+a second apart. Then in real time, while 50,000 rows are pending in an outbox. The wait ends when the server
+has the form.
 """
 
 from __future__ import annotations

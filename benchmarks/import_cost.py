@@ -1,8 +1,8 @@
 """How long does a program take to start?
 
-CPU of fresh interpreters, bytecode compiled before: importing the client against importing httpx, and opening
-one, since httpx itself is imported only then. "Plain install": without click and rich, which httpx imports
-where they are installed. Then the command line's help, in seconds.
+CPU of new interpreters, with bytecode compiled before. Importing the client is compared with importing httpx,
+and so is opening a client, because httpx itself is imported only then. "Plain install": without click and
+rich, which httpx imports if they are installed. `leadsquared --help` is in seconds of CPU.
 """
 
 from __future__ import annotations

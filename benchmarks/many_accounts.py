@@ -1,9 +1,9 @@
 """How many accounts can one process serve?
 
-Endless batches on 1 to 300 accounts at once, each at 25 calls in 5 seconds with a round trip of 100 ms;
-beside them a form every half second on an account drawn by lot. The server runs in another process. The
-garbage collector is set as docs/many-accounts.md advises, and for the most accounts also left as Python sets
-it. Then the memory and the time of 1,000 open clients beyond the first.
+Endless batches on 1 to 300 accounts at once, each at 25 calls in 5 seconds with a round trip of 100 ms, and
+every half second a form on an account chosen at random. The server runs in another process. The garbage
+collector is set as docs/many-accounts.md advises; with the most accounts it is measured with Python's own
+setting too. Then the memory and the time that 1,000 more open clients take.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What an outbox spends on a lead from the put until it is confirmed; the sandbox is another process.
+"""What does an outbox spend on a lead, from the put until it is confirmed?
 
-Beside it, in turn: the same leads followed to their outcome without an outbox. Each lead takes two calls, so
-that the CPU of those calls is the least that an outbox can take: below a millisecond only once they are.
-"Own": what it takes beyond them.
+The sandbox is another process. For comparison, the same leads are followed to their outcome without an
+outbox. Each lead takes two calls, so their CPU is the least that an outbox can take. "Own": what the outbox
+takes beyond them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Puts into an outbox beside inserts through aiosqlite into a plain table, each committed to the disk.
+"""What does a put into an outbox cost, compared with an insert through aiosqlite?
 
-aiosqlite's producers share one connection, as its users do, and with it the commits: one that rolls back
-would undo the rows of the others. Its table has the key and the lead as JSON, and no other index.
+Each insert goes into a plain table, and is committed to the disk. aiosqlite's producers share one connection,
+as its users do, and so the commits too: a rollback would undo the rows of the others. Its table has the key
+and the lead as JSON, and no other index.
 
-What cannot go away: the commit of a lone put writes six pages instead of three, which is half of the
-difference. Of a hundred producers, the encoding and the insert of a row in a shared commit alone take 1.2 to
+What cannot be saved: the commit of a single put writes six pages instead of three, which is half of the
+difference. With a hundred producers, encoding a row and inserting it in a shared commit alone takes 1.2 to
 1.9 times the CPU of aiosqlite's whole put, so that its rate is out of reach.
 """
 

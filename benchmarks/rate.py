@@ -1,10 +1,9 @@
-"""Does a client keep to the limit in every way of counting, beside the clients one would use in its place?
+"""Does a client keep to the limit in every way of counting, compared with other clients?
 
-Each client sends 1,000 leads at once to an account of 25 calls in 5 seconds, in virtual time, at ten
-offsets of the server's windows, with round trips of 40 to 120 ms. 429s, lost leads and time are means of
-the offsets, the most calls in any 5 seconds is the worst of them. The optimum is a burst every 5
-seconds. Our client spaces its calls, with a margin of 2 %, and counts a call until 5 seconds after its
-answer.
+Each client sends 1,000 leads at once to an account with 25 calls in 5 seconds, in virtual time, at ten
+offsets of the server's windows, with round trips of 40 to 120 ms. 429s, lost leads and time are means over
+the offsets; the most calls in any 5 seconds is the worst of them. The optimum is a burst every 5 seconds. Our
+client spaces its calls with a margin of 2 %, and counts a call until 5 seconds after its answer.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Does a client keep to the limit of real servers, HAProxy and nginx among them?
 
-Each client sends 100 leads at once over sockets, in real time, to each way of counting of the sandbox,
-to HAProxy (`http_req_rate(5s)`, a sliding counter, which counts refused calls too) and to nginx
-(`limit_req`, a leaky bucket). All allow 25 calls in 5 seconds. The network delays each call and each
-answer, by 10 to 300 ms together. The optimum is a burst every 5 seconds, 15 seconds in all; a client
-that spaces its calls after the first burst needs 20. A batch that is not done after 45 seconds is
-stopped.
+Each client sends 100 leads at once over sockets, in real time, to each way of counting of the sandbox, to
+HAProxy (`http_req_rate(5s)`, a sliding counter that counts refused calls too) and to nginx (`limit_req`, a
+leaky bucket). All allow 25 calls in 5 seconds. The network delays each call and each answer, by 10 to 300 ms
+in total. The optimum is a burst every 5 seconds, which takes 15 seconds; a client that spaces its calls after
+the first burst needs 20. A batch that is not finished after 45 seconds is stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a token of the shared store costs beside one of the local bucket, and how often the store is asked.
+"""What does a token of the shared store cost, compared with one of the local bucket?
 
 A token of a `SharedLimiter` from a Valkey on this machine: CPU in the process and in the store, the wait, and
-the store's requests a token.
+the requests to the store. Then eight processes, in each of which 1,000 calls wait.
 """
 
 from __future__ import annotations

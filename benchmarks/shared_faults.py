@@ -1,10 +1,9 @@
-"""Eight processes on one shared limit, in real time: a form among batches, processes that are killed, a store
-that is stopped, a limit that changes. Is any call refused, or any lead lost?
+"""Do eight processes keep to one shared limit while processes and the store fail?
 
-Refusals and arrivals while a process is killed and replaced every 5 s for a minute, while the store is
-stopped for 20 s and started empty, and while each process is replaced by one that declares 20 in 5 s.
-"Counted otherwise": the recorded arrivals, counted in each other way but the strict one. "Back": seconds from
-the kill until others may spend the tokens of the dead.
+In real time. First a form beside seven batches. Then a process is killed and replaced every 5 s for a minute;
+the store is stopped for 20 s and started empty; and each process is replaced by one that declares 20 calls in
+5 s. "Counted otherwise": the recorded arrivals, counted in each other way but the strict one. "Back": seconds
+from the kill until others may spend the tokens of the killed process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Four and eight processes on one shared limit, in real time, over a network that is not even: is any call
-refused, however the server counts, and what is lost against one process alone?
+"""Do four and eight processes keep to one shared limit, and how much of the rate is lost?
 
-Batches without end at 25 in 5 s over real sockets with 40 to 120 ms a round trip, for each way of counting.
-The figures are the worst of all ways. The rate is compared with that of one process alone, which runs at the
-same time against sandboxes of its own.
+Endless batches at 25 calls in 5 s, in real time over real sockets, with round trips of 40 to 120 ms, for each
+way of counting. The figures are the worst over all ways. The rate is compared with that of one process alone,
+which runs at the same time against sandboxes of its own.
 """
 
 from __future__ import annotations

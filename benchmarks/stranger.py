@@ -1,8 +1,8 @@
-"""What is left to a client while somebody else sends 2 calls a second on the same account?
+"""How does a client share the limit with another program that sends 2 calls a second?
 
 Ten minutes in virtual time at 25 calls in 5 seconds, so that 3 calls a second are left, with round trips of
-40 to 120 ms: the peers for a sliding log, and ours for each way of counting. What a client has over 100 % it
-has taken from the stranger, whose refused calls stand beside it.
+40 to 120 ms. The other clients are measured with a sliding log, ours with each way of counting. A client that
+gets more than 100 % of what is left takes it from the other program, whose refused calls are shown too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOG = "sliding-log"
 
 @dataclass
 class _Run:
-    """Calls of the settled minutes, as the server counts them, and leads that were given up."""
+    """Calls of the last ten minutes, as the server counts them, and leads that were given up."""
 
     accepted: int = 0
     refused: int = 0
@@ -58,18 +58,18 @@ class _Run:
 def measure() -> Iterator[Result]:
     """The peers beside ours, then ours for each way of counting."""
     yield Table(
-        "Beside a stranger, counted by a sliding log",
-        ("client", "of the rate left", "of its calls refused", "of the stranger's refused", "leads lost"),
+        "Beside another program, counted by a sliding log",
+        ("client", "of the rate left", "of its calls refused", "of the other's refused", "leads lost"),
         [_row(client, _simulate(client, LOG, seed=0)) for client in CLIENTS],
     )
     for counting in COUNTERS:
         runs = [_simulate(OURS, counting, seed) for seed in range(SEEDS)]
         yield Figure(
-            f"{counting}: of the rate left, kept",
+            f"{counting}: of the rate left, used",
             median(run.kept for run in runs),
             " %",
             least=LEAST_KEPT,
-            note=f"of the stranger's calls, {median(run.theirs_refused for run in runs):.1f} % refused",
+            note=f"of the other program's calls, {median(run.theirs_refused for run in runs):.1f} % refused",
         )
         refused = median(run.refused_share for run in runs)
         yield Figure(f"{counting}: of our calls, refused", refused, " %", most=MOST_REFUSED)
@@ -81,7 +81,7 @@ def _row(client: str, found: _Run) -> list[str]:
 
 
 def _simulate(client: str, counting: str, seed: int) -> _Run:
-    """Ten minutes of both, once they are used to each other."""
+    """Ten minutes of both, after a minute that does not count."""
     chance = Random(seed)
     found = _Run()
     phase = chance.uniform(0, PER)

@@ -1,6 +1,7 @@
-"""2,000 leads as tasks of three workers, which are killed at random, across an outage: is any lost?
+"""Is any lead lost when workers are killed at random during an outage?
 
-Everything runs at ten times the usual rate, and the outage of 15 minutes takes as many seconds.
+2,000 leads as tasks of three workers. Everything runs at ten times the usual rate, and LeadSquared is down
+for 15 seconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""CPU of `leads.capture` with events, spans and metrics, against the same capture without them.
+"""What do events, spans and metrics cost?
 
-A callback for events, a span and metrics; then a program where a library has imported OpenTelemetry's API and
-nobody has set it up, beside one without it. Spans are dropped by their processor, since the cost of exporting
-them is not the client's.
+CPU of `leads.capture` with a callback for events, a span and metrics, compared with the same capture without
+them. Then in a program in which a library has imported OpenTelemetry's API and nobody has set it up. Spans
+are dropped by their processor, because the cost of exporting them is not the client's.
 """
 
 from __future__ import annotations

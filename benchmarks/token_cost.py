@@ -1,6 +1,6 @@
-"""CPU of taking a token and giving it back.
+"""What does it cost to take a token and give it back?
 
-Microseconds of the bucket, with nobody and with 1,000 others waiting.
+CPU of the local bucket, with nobody waiting and with 1,000 others waiting.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Captures on uvloop at ten times LeadSquared's rate, in process and through a SharedLimiter on Valkey.
+"""Do captures work on uvloop at ten times LeadSquared's rate?
 
-`python -m benchmarks.uvloop_captures [minutes]`: five minutes each unless another number is given.
+`python -m benchmarks.uvloop_captures [minutes]`: in process and through a SharedLimiter on Valkey, five
+minutes each unless another number is given.
 
 40 callers at 250 in 5 s with 20 to 80 ms a round trip. Measured are errors that are not the SDK's own, what
 the loop reports, 429s, and what remains at the end: tokens, callers, calls.

@@ -1,9 +1,9 @@
 """What does a capture cost while it waits for the limit?
 
-100 to 100,000 captures at once, in a process of its own, over a transport without a socket. The memory is
-what the process has grown by when all have begun to wait; the CPU is for beginning and for cancelling. The
-memory includes the caller's own task and lead: as many tasks that hold a lead and await a future, or an
-aiolimiter, show how much that is.
+100 to 100,000 captures begin at once, in a process of their own, over a transport without a socket. The
+memory is what the process has grown by when all of them wait. The CPU is for beginning and for cancelling.
+The memory includes the caller's own task and lead: the rows of tasks that await a future or an aiolimiter
+show how much that is.
 """
 
 from __future__ import annotations
