@@ -43,7 +43,7 @@ from leadsquared_async.submissions import Submission
 __all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
 
 UNSENT = 1
-"""Calls that wait for the limit at once: one is ready for the next token, and no more are held in memory."""
+"""Calls that may wait for the limit at once: one is ready for the next token; no others are in memory."""
 FOLLOWED = 1000
 """Requests followed at once; they share status calls."""
 GRACE = 8.0

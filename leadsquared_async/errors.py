@@ -282,7 +282,7 @@ class Rejected(APIError):
 class Duplicate(Rejected):
     """Another lead has the same value in a unique field, such as EmailAddress (MXDuplicateEntryException).
 
-    Also when the e-mail address is one lead's and the phone number another's. Find that lead with
+    Or the e-mail address belongs to one lead, and the phone number to another. Find that lead with
     `leads.find`, then update it, or leave the field out.
     """
 

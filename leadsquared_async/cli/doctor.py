@@ -57,7 +57,7 @@ def doctor(
     3 LeadSquared does not answer, 4 somebody has to act on the account,
     5 the outbox has items in a state that --fail-on names.
 
-    With --probe, 2 also means that there is something to configure: the lines are printed.
+    With --probe, 2 also means that the printed lines have to be configured.
 
     Example: leadsquared doctor --outbox leads.csv.outbox --require mx_City
 

@@ -134,4 +134,4 @@ def _not_found(kind: str, *, is_404_missing: bool) -> tuple[Finding, str]:
         return Finding.EXISTS, "HTTP 404, unknown RequestID"
     if is_404_missing:
         return Finding.MISSING, "HTTP 404, as for any path that does not exist"
-    return Finding.UNCLEAR, "HTTP 404, although the gateway has the path"
+    return Finding.UNCLEAR, "HTTP 404, but not as for a path that does not exist"

@@ -116,12 +116,10 @@ def _conclusion(
     bare: bool, query: bool, headers: bool, in_use: str
 ) -> tuple[Check, Literal["query", "headers"] | None]:
     if bare:
-        detail = "the host rejects an empty body without looking at the keys, so this cannot be found out"
+        detail = "the host rejects an empty body without checking the keys, so this cannot be found out"
         return Check("keys in", "unknown", detail), None
     if query and headers:
-        detail = (
-            f"the query and headers are accepted; in use: the {in_use}. Headers keep keys out of addresses"
-        )
+        detail = f"accepted in the query and in headers; in use: the {in_use}. Headers keep keys out of URLs"
         return Check("keys in", "ok", detail), "headers" if in_use == "query" else None
     if not query and not headers:
         detail = "the keys are accepted neither in the query nor in headers: check them, and the region"

@@ -1,6 +1,7 @@
 """The report of `leadsquared doctor` for an issue.
 
-Every word in it comes from this package's own tables: no text of the server, no host, no key, no value.
+Every word in it comes from this package's own tables: no text of the server, no host, no key and no value
+of a lead.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ _KEYS = {
         *("PendingMessages", "MaxDelayInSeconds", "ProcessingRatePerMinute"),
     )
 }
-"""Keys of an answer that are named."""
+"""Keys of an answer that the report names."""
 _MESSAGES = {
     *("Missing Authentication Token", "Forbidden", "Not Found", "Unauthorized", "Limit Exceeded"),
     *("Too Many Requests", "Internal server error", "Endpoint request timed out", "Unsupported Media Type"),
 }
-"""Messages of the gateway that are quoted."""
+"""Messages of the gateway that the report quotes."""
 _EXCEPTIONS = {
     *("MXMandatoryAttributeMissingException", "MXInvalidActivityFieldsException"),
     *("MXDuplicateEntryException", "MXUnknownAttributeException", "MXInvalidInputException"),
@@ -56,7 +57,7 @@ _EXCEPTIONS = {
     *("MXUnAuthorizedAccessException", "MXAuthenticationFailedException"),
     *("ArgumentNullException", "NullReferenceException"),
 }
-"""Exceptions that are named."""
+"""Exceptions that the report names."""
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def report_text(connection: Connection, checks: Sequence[Check], probes: Probes 
     lines = [
         TITLE,
         "",
-        "It contains no key, no host of an account and no value. Please read it before you send it.",
+        "It has no key, no host of an account and no value of a lead. Please read it before you send it.",
         "",
         "## Versions and configuration",
         "",
@@ -168,7 +169,7 @@ def _status(answer: Answer) -> str:
 
 
 def _shape(answer: Answer) -> str:
-    """What kind of body it is, with known keys, messages and exceptions only."""
+    """The kind of body, with known keys, messages and exceptions only."""
     if answer.status is None:
         return type(answer.error).__name__
     if answer.is_page:

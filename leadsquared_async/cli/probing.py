@@ -34,7 +34,7 @@ class ProbeOptions:
         bool,
         option(
             "--probe",
-            "Find out which paths of status and metrics the host has: 15 to 40 calls, which change nothing.",
+            "Find out which status and metrics paths the host has: 15 to 40 calls that change nothing.",
             PROBE,
         ),
     ] = False
@@ -42,8 +42,8 @@ class ProbeOptions:
         bool,
         option(
             "--probe-keys",
-            "The same, and find out where the host takes the keys: posts an empty body three times, which "
-            "creates no lead.",
+            "As --probe, and find out where the host takes the keys, by posting an empty body three times. "
+            "That creates no lead.",
             PROBE,
         ),
     ] = False
@@ -95,7 +95,7 @@ class Probes:
         }
 
     def lines(self) -> list[str]:
-        """The lines to configure, for a shell and for Python; none if all is configured."""
+        """The lines to configure, for a shell and for Python; none if nothing is missing."""
         if not self.options:
             return []
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]

@@ -108,7 +108,7 @@ class Terminal:
             self._write(json.dumps(data) if self.as_json else printable(text))
 
     def exact(self, text: str) -> None:
-        """Give lines to copy: they are not wrapped."""
+        """Print lines to copy, which are not wrapped."""
         self._write(printable(text))
 
     def table(

@@ -22,7 +22,7 @@ KEEPALIVE = 50.0
 """Seconds before an idle connection is closed. httpx's 5 equals the rate limit's window: every second call
 would open a new connection. Many load balancers close after 60, which must not happen during a call."""
 SPARE, SURPLUS_AFTER = 2, 10.0
-"""The idle connections to keep beyond these seconds: a burst opens 25, and a steady rate uses few of them."""
+"""How many connections may be idle for longer than how many seconds: a burst opens 25, a steady rate few."""
 LOOK_EVERY = 1.0
 """Seconds between two searches for idle connections that can be closed."""
 
@@ -101,7 +101,7 @@ class _ToHost:
         self._url = url
         self._create = create
         self._all: dict[httpcore.AsyncConnectionInterface, Network] = {}
-        self._idle: dict[httpcore.AsyncConnectionInterface, float] = {}  # and since when, the latest last
+        self._idle: dict[httpcore.AsyncConnectionInterface, float] = {}  # and since when; the latest is last
         self._looked = time.monotonic()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
@@ -136,7 +136,7 @@ class _ToHost:
         return connection
 
     async def put_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        """Keep it for the next request, and close idle connections that are of no more use."""
+        """Keep it for the next request, and close idle connections that are no longer needed."""
         if not connection.is_idle() or _has_more(connection):
             await self.drop(connection)
             return

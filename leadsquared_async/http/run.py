@@ -90,7 +90,7 @@ class _Run:
     async def to_its_end(self) -> Sent:
         try:
             attempt = await self._attempt()
-            if not attempt.outcome.succeeded:  # most calls succeed at once, and tenacity would add a tenth
+            if not attempt.outcome.succeeded:  # tenacity would add a tenth to each call's cost
                 attempt = await self._retry(attempt)
         except (ClientClosed, ConfigurationError) as shared:
             error = self._own(shared)
@@ -306,7 +306,7 @@ class _Run:
         )
 
     def _own(self, error: ClientClosed | ConfigurationError) -> ClientClosed | ConfigurationError:
-        """This call's own error of what ends all calls: the client is closed, or its keys or store fail."""
+        """This call's own error for what ends all calls: the client is closed, or its keys or store fail."""
         facts = self._facts() | Facts(scope=Scope.ACCOUNT)
         if isinstance(error, ClientClosed):
             closed = ClientClosed(f"{self._label}{CLOSED}{delivery_sentence(self._call, facts)}", **facts)

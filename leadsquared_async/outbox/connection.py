@@ -119,7 +119,7 @@ class Connection:
         return [(file.st_dev, file.st_ino) for file in found] == self._identities
 
     def after_commit(self) -> None:
-        """Start a long write-ahead log over, in a process that only puts."""
+        """Overwrite a long write-ahead log from its start, or empty it, in a process that only puts."""
         size = self._log_bytes
         if not self._only_puts or size <= self._long_log:
             return
@@ -164,7 +164,7 @@ class Connection:
     def has_room(self) -> bool:
         """Whether the file is below `max_bytes`; read once in a transaction."""
         if self._has_room is None:
-            # Most puts need not ask SQLite: each page is in the file or the log, or in both.
+            # So most puts do not ask SQLite: each page is in the file, in the log, or in both.
             self._has_room = (
                 self._file_bytes + self._log_bytes < self._max_bytes or self.size() < self._max_bytes
             )

@@ -90,7 +90,7 @@ class RowStates(Connection):
         return Ticket(cursor.lastrowid, key, is_new=True, state=ItemState.PENDING, dropped=submission.dropped)
 
     def _has_earlier(self, identity: bytes | None) -> bool:
-        """Whether a row of this identity is to be sent before a new one."""
+        """Whether an older row of this identity has to be sent before a new one."""
         if identity is None:
             return False
         earlier = self.connection.execute(

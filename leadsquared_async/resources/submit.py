@@ -86,7 +86,7 @@ async def submit(
             error.operation = error.operation or submission.operation.name
             error.reference = error.reference or submission.reference
         raise
-    del submission, encoded  # many calls may wait for the limit
+    del submission, encoded  # not to be held while the call waits for the limit
     return _receipt(call, await sending, dropped)
 
 

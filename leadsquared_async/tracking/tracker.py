@@ -62,7 +62,7 @@ class Follower:
         patience: seconds for which an unknown id counts as not known yet.
         reference: the caller's own id, for the event.
         last: the last status.
-        unknown_since: since when the id has been unknown: the beginning of the wait; infinite after a status.
+        unknown_since: since when the id has been unknown, at first the wait's start; infinite after a status.
         failing_since: when ERROR was first seen; LeadSquared may have retried it since.
         trouble: the error of the last poll, if it failed.
     """

@@ -320,7 +320,7 @@ def answering_posts(answer: httpx.Response) -> type[LeadSquared]:
 @pytest.mark.parametrize(
     ("answer", "code", "verdict", "said"),
     [
-        (httpx.Response(400, json={"Status": "Error"}), 0, "unknown", "without looking at the keys"),
+        (httpx.Response(400, json={"Status": "Error"}), 0, "unknown", "without checking the keys"),
         (httpx.Response(403, json={"message": "Forbidden"}), 4, "wrong", "check the x-api-key"),
         (httpx.Response(403, text="<html>"), 4, "wrong", "a web page"),
         (httpx.Response(403, json={"message": "Missing Authentication Token"}), 4, "wrong", "does not exist"),

@@ -123,7 +123,7 @@ class Columns:
             raise MappingError("\n".join(problems))
 
     def _column(self, names: tuple[str, ...], position: int, count: int) -> Column | Flaw:
-        """The column at a position, whose heading so many columns have."""
+        """The column at a position; `count` columns have its heading."""
         mapping, heading = self._mapping, names[position]
         shown = shown_heading(heading, position)
 

@@ -77,7 +77,7 @@ def _codec(name: str) -> str:
         codecs.getincrementaldecoder(name)
         "".encode(name)
         found = codecs.lookup(name).name.removesuffix("-sig")
-    if found in {"", "idna", "punycode"}:  # the last two are for names of hosts
+    if found in {"", "idna", "punycode"}:  # the last two are for host names
         raise Unreadable("--encoding must be a name that Python knows, such as utf-8, cp1252 or utf-16-le")
     return found
 

@@ -29,7 +29,7 @@ LARGEST = 2_000_000_000
 BELOW = 10
 """Rows that are read to distinguish a title from headings."""
 ROWS = 1_048_576
-"""Rows of a sheet; Excel has no more."""
+"""The most rows of a sheet in Excel."""
 DIGITS = 15
 """Digits of a number; Excel keeps no more."""
 _Pair: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
@@ -175,7 +175,7 @@ def _check_parts(file: BinaryIO) -> None:
 
 
 def _scanned(file: BinaryIO, part: str) -> dict[str, set[str]]:
-    """What the part of a sheet has of each pattern; raise if openpyxl would leave out rows or cells of it."""
+    """What each pattern finds in a sheet; raises ValueError if openpyxl would leave out rows or cells."""
     found, before, last = {name: set[str]() for name in _PATTERNS}, b"", (0, "")
     with zipfile.ZipFile(file) as archive, archive.open(part.lstrip("/")) as content:
         while piece := content.read(1_000_000):
@@ -203,7 +203,7 @@ _PLACE = re.compile(rb"<(?:\w+:)?(?:row|c) (?:[^<>]*? )?r=[\"']([A-Z]{0,3})(-?\d
 
 def _opened(file: BinaryIO, *, data_only: bool) -> Any:
     file.seek(0)
-    with redirect_stdout(None):  # openpyxl prints some damage
+    with redirect_stdout(None):  # openpyxl prints a line about some damage
         return openpyxl.load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
 
 
