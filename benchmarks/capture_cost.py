@@ -1,4 +1,4 @@
-"""What does a capture cost, compared with a bare `httpx.AsyncClient.post` of the same bytes?
+"""What does a capture cost, beside a bare `httpx.AsyncClient.post` of the same bytes to the same server?
 
 CPU of the client's process with 1 to 200 calls in flight, on asyncio's own loop and on uvloop: medians of
 interleaved pairs. The server runs in another process. The post uses httpx's own pool of the same size. "Own
