@@ -188,7 +188,7 @@ class _Probe:
 
 
 def _stopped(asked: Asked) -> Check:
-    """The check of an answer after which no other can be expected."""
+    """The check for an answer that ends the probing."""
     error = asked.answer.error
     status = ExitStatus.LEFT if error is None else status_of(error)
     verdict: Word = "wrong" if status is ExitStatus.ACCOUNT else "unknown"
