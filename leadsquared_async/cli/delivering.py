@@ -13,7 +13,7 @@ from enum import Enum
 from leadsquared_async import Fault, ItemState, LeadSquared, Outbox, OutboxItem, OutboxSnapshot
 from leadsquared_async.cli.estimate import STATUS_CALLS
 from leadsquared_async.cli.exits import ExitStatus, error_text
-from leadsquared_async.cli.outboxes import HELD
+from leadsquared_async.cli.outboxes import HELD, hold_of
 from leadsquared_async.cli.progress import DeliveryState, Progress
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal
@@ -98,16 +98,17 @@ async def deliver(
 async def _watched(
     outboxes: Sequence[Outbox], stop: Stop, progress: Progress, *, gives_up: bool
 ) -> tuple[Ending, str | None]:
-    noted: str | None = None
+    noted = dict[Outbox, str]()
     counts: tuple[int, ...] | None = None
     moved_at, has_moved = time.monotonic(), False
     while True:
         began = time.monotonic()
-        state = _state_of([await outbox.snapshot() for outbox in outboxes], confirm=progress.confirm)
+        snapshots = [await outbox.snapshot() for outbox in outboxes]
+        state = _state_of(snapshots, confirm=progress.confirm)
         progress.update(state)
-        if (held := state.held or "") != noted:
-            noted = held
-            for outbox in outboxes:
+        for outbox, snapshot in zip(outboxes, snapshots, strict=True):
+            if (held := hold_of(snapshot)) != noted.get(outbox):
+                noted[outbox] = held
                 with suppress(OutboxError, OSError):  # an outbox that cannot be written is held for that
                     await set_note(outbox, HELD, held)
         before, counts = counts, state.counts

@@ -21,13 +21,14 @@ from leadsquared_async.printable import one_line
 
 __all__ = [
     "HELD", "Ids", "State", "check_files", "counts_of", "counts_text", "dead_letters", "discard", "forget",
-    "items", "numbers_of", "purge", "requeue", "row_of", "states_of", "stats", "status_for",
+    "hold_of", "items", "numbers_of", "purge", "requeue", "row_of", "states_of", "stats", "status_for",
 ]  # fmt: skip
 
 AT_ONCE = 500
 """Rows in one table."""
 HELD = "held"
 """The note that says why the last command held the rows of an outbox."""
+ALL = "all operations"
 FORGOTTEN = "rows being sent stay, without values, until their outcome is known"
 NOT_FOUND = "no row has that value; confirmed rows hold no values"
 SENT_AGAIN = "capturing the same input again sends them again"
@@ -76,6 +77,15 @@ def stats(files: OutboxFiles, terminal: Terminal, fail_on: FailOn = None) -> Exi
             lines += [f"  {dead[0]}:", f"    {dead[1]}"]
     terminal.result("\n".join(lines), {"outboxes": found})
     return max(status_for(each, failing) for each in found)
+
+
+def hold_of(snapshot: OutboxSnapshot) -> str:
+    """What is on hold, and why; empty if nothing is. The reason alone names only the call that failed."""
+    if snapshot.blocked is None:
+        return ""
+    if snapshot.blocked in snapshot.held.values():
+        return "; ".join(f"{operation} only: {reason}" for operation, reason in snapshot.held.items())
+    return f"{ALL}: {snapshot.blocked}"
 
 
 def items(

@@ -17,7 +17,7 @@ from leadsquared_async.cli.exits import ExitStatus, error_text
 from leadsquared_async.cli.files.private_files import without_links
 from leadsquared_async.cli.log_lines import LogFormat, logging_lines
 from leadsquared_async.cli.options import BulkRate, NoConfirm, OutboxFiles, option
-from leadsquared_async.cli.outboxes import HELD, counts_of
+from leadsquared_async.cli.outboxes import HELD, counts_of, hold_of
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import logger
 from leadsquared_async.errors import OutboxError
@@ -179,7 +179,7 @@ class FileDelivery:
             elif snapshot.delivers:
                 if snapshot.blocked is None:
                     self._log_once("delivering", f"{self._path}: delivering")
-                await self._note(outbox, snapshot.blocked or "")
+                await self._note(outbox, hold_of(snapshot))
             else:
                 self._reason = snapshot.blocked or "starting"
             await self._pause(max(LOOK_EVERY, (_now() - began) / SHARE_OF_LOOKING))

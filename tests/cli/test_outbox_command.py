@@ -191,11 +191,19 @@ async def test_stats_show_why_rows_are_held(sandbox: Sandbox, tmp_path: Path) ->
     wrong = environment(sandbox, LEADSQUARED_API_KEY="wrong-key-of-a-test")
     assert (await run("outbox", "drain", path, env=wrong)).code == 4
     done = await run("outbox", "stats", path)
-    assert "held: " in done.out
+    assert "held: all operations: " in done.out
     assert "x-api-key" in done.out
     assert "x-api-key" in (await run("outbox", "stats", path, "--json")).json["outboxes"][0]["held"]
     assert (await run("outbox", "drain", path, env=environment(sandbox))).code == 0
     assert "held" not in (await run("outbox", "stats", path)).out
+
+
+async def test_stats_name_the_operation_that_is_held_alone(tmp_path: Path) -> None:
+    """A path that does not exist holds one operation, and the line says so."""
+    path = await outbox_of(tmp_path / "1.outbox", 1)
+    async with Sandbox(paths={"capture": None}) as sandbox:
+        assert (await run("outbox", "drain", path, env=environment(sandbox))).code == 4
+    assert "held: leads.capture only: " in (await run("outbox", "stats", path)).out
 
 
 async def test_rows_show_their_operation(tmp_path: Path) -> None:
