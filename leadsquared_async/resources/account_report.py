@@ -27,6 +27,8 @@ from leadsquared_async.resources.submit import Parts
 
 __all__ = ["AccountCheck", "AccountReport", "examine"]
 
+PROBE = "`leadsquared doctor --probe` looks for the path, or says that the host is wrong"
+
 
 @dataclass(frozen=True, slots=True)
 class AccountCheck:
@@ -107,7 +109,8 @@ async def _api_key(requests: Requests) -> AccountCheck:
         queue = await requests.metrics()
     except NotFound as error:
         # The path of the metrics is inferred, so a 404 shows only that the host answers.
-        return AccountCheck("x-api-key", "unknown", f"the host answers, but has no metrics: {error}")
+        where = f"not at the path of {error.operation}, so the key is not checked"
+        return AccountCheck("x-api-key", "unknown", f"the host answers, but {where}; {PROBE}")
     except LeadSquaredError as error:
         return _failed("x-api-key", error)
     return AccountCheck("x-api-key", "ok", f"accepted; {queue.pending:,} waiting in LeadSquared's queue")

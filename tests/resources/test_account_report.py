@@ -117,7 +117,7 @@ NO_PATH = httpx.Response(403, json={"message": "Missing Authentication Token"})
     [
         *((name, httpx.Response(503), "503") for name in ("metrics", "user", "fields")),
         ("fields", [{"SchemaName": "FirstName"}], "neither EmailAddress nor Phone"),  # no account's list
-        ("metrics", NO_PATH, "does not confirm"),  # their path is inferred, so that says nothing of the keys
+        ("metrics", NO_PATH, "not at the path"),  # it is inferred, so that says nothing of the keys
     ],
 )
 async def test_an_error_that_is_not_the_accounts_is_in_the_report(name: str, answer: Any, words: str) -> None:
