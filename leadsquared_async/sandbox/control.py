@@ -74,7 +74,7 @@ def _answer(request: Request, books: Books) -> Reply:
     page = "" if request.path in INDEX else request.path.removeprefix(PREFIX)
     methods = ROUTES.get(ICON if request.path == FAVICON else page)
     if methods is None:
-        return _error(404, f"This page does not exist: choose from {', '.join(filter(None, ROUTES))}")
+        return _error(404, f"This page does not exist: choose from {', '.join(filter(None, PAGES))}")
     act = methods.get(request.method)
     if act is None:
         return _error(405, f"This page accepts {', '.join(methods)}", {"allow": ", ".join(methods)})
@@ -116,7 +116,7 @@ def _show_index(books: Books, request: Request) -> object:
         "instance": books.instance,
         "calls": books.paths,
         "keys": "Submissions take accessKey and secretKey in the query and x-api-key as a header",
-        "control": [f"{method} {PREFIX}{page}" for page, methods in ROUTES.items() for method in methods],
+        "control": [f"{method} {PREFIX}{page}" for page in PAGES for method in ROUTES[page]],
     }
 
 
@@ -172,6 +172,9 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Books, Request], object]]] = {
 
 It returns JSON, None for 204, or a Reply; ValueError becomes 400 and LookupError 404.
 """
+
+PAGES = tuple(page for page in ROUTES if not page.startswith("window/") or "." not in page)
+"""The pages that are listed: all but the files that only the window loads."""
 
 
 def _json(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:

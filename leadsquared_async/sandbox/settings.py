@@ -106,7 +106,7 @@ CHANGEABLE = ("limit", "bulk_limit", "counting", "count_refused", "processing_ra
 """The options that can be changed while the sandbox runs."""
 
 _LIMIT = pair(
-    "1 to 1000000 calls in 0.001 to 86400 seconds, such as (25, 5.0)",
+    "1 to 1000000 calls in 0.001 to 86400 seconds, such as [25, 5]",
     lambda calls, per: isinstance(calls, int) and 1 <= calls <= 1_000_000 and 0.001 <= per <= DAY,
 )
 _NAMES = strings("a collection of schema names")

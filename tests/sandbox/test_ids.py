@@ -92,6 +92,7 @@ def test_the_index_names_the_instance(path: str):
     assert "POST /lead/capture" in asked(lambda index: index["calls"])
     assert "POST /bulk" in asked(lambda index: index["calls"])
     assert "PUT /_sandbox/faults" in asked(lambda index: index["control"])
+    assert "GET /_sandbox/window/page.js" not in asked(lambda index: index["control"])
     before = account.instance
     account.reset()
     assert asked(lambda index: index["instance"]) == account.instance != before
