@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,10 @@ def resolve(
         ", ".join([*said, f"{left:,} left"]) if findings else "no row has an unknown outcome",
         {"rows": [each.as_json(file, done.get(each.item.id)) for each in findings], **counts, "left": left},
     )
+    to_look_at = [it.item.id for it in findings if it.suggestion == "look" and it.item.id not in done]
+    if to_look_at and not terminal.as_json:
+        command = f"leadsquared outbox resolve {shlex.quote(str(file))} --item {to_look_at[0]}"
+        terminal.say(f"decide on each row to look at: {command} --delivered, or --requeue to send it again")
     return ExitStatus.NOT_ALL if left else ExitStatus.DONE
 
 
@@ -202,7 +207,7 @@ async def _look_for(lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
                 raise  # every row would meet it
         if lead is not None:
             break
-    finding = Finding(item, lead, "look", "nothing to look for")
+    finding = Finding(item, lead, "look", "no value to find it by")
     if item.operation not in SHOWN_BY_THE_LEAD:
         return replace(finding, why="the lead does not show it")
     if not by:

@@ -67,6 +67,8 @@ async def test_without_options_it_shows_what_it_found(tmp_path: Path) -> None:
     for words in ("row-1", lead_id, "delivered: created or changed since", "requeue: not in LeadSquared"):
         assert words in done.out
     assert done.out.endswith("0 rows marked as delivered, 0 requeued, 4 left\n")
+    assert "--item 3 --delivered, or --requeue" in done.err
+    assert "--item" not in told.err
     rows = told.json["rows"]
     assert [row["suggestion"] for row in rows] == ["delivered", "requeue", "look", "look"]
     assert [row["found"] for row in rows] == [lead_id, None, None, None]
