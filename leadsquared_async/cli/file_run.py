@@ -122,8 +122,10 @@ class FileRun:
             outcomes = await reports.write(table, rows, None, self.maker.attributes)
         self._show_problems(rows)
         fields = None if checker is None else len(checker.fields)
-        status = show_check(self.terminal, self.name, rows, outcomes, fields)
-        if self.file is not None and (valid := len(rows.fates) - rows.findings.rows):
+        same = "with the key of another" if self.maker.has_own_keys else "the same as another"
+        status = show_check(self.terminal, self.name, rows, outcomes, fields, same=same)
+        valid = len(rows.fates) - rows.findings.rows - rows.count(Fate.REPEATED)
+        if self.file is not None and valid:
             path = Path(self.given)
             name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
             rejects = f" --rejects {shlex.quote(name)}" if rows.findings.rows else ""
@@ -356,6 +358,8 @@ class FileRun:
                     f'column "{column}" has {counted(local, "phone number")} without a country: pass '
                     "--phone COUNTRY, such as --phone IN, to add it"
                 )
+        for attribute, count in self.maker.unspelt.items():
+            say(f"{attribute}: {counted(count, 'phone number')} not valid for --phone, sent unchanged")
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")
         if rows.left_over:

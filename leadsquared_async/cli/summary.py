@@ -165,22 +165,28 @@ class Summary:
 
 
 def show_check(
-    terminal: Terminal, name: str, rows: Rows, outcomes: Outcomes, fields: int | None
+    terminal: Terminal, name: str, rows: Rows, outcomes: Outcomes, fields: int | None, *, same: str
 ) -> ExitStatus:
-    """Show the result of `check`; `fields` counts the account's lead fields, None if they are unknown."""
+    """Show the result of `check`; `fields` counts the account's lead fields, None if they are unknown.
+
+    `same` says in which way a repeated row is like another.
+    """
     refused = rows.findings.rows
     status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
     count = f"{refused:,}" if refused else "none"
     against = "" if fields is None else f" against {counted(fields, 'lead field')}"
+    repeated = rows.count(Fate.REPEATED)
+    repeats = f", {repeated:,} {same}" if repeated else ""
     if outcomes.rejects is not None:
         terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
     terminal.result(
-        f"{name}: {counted(len(rows.fates), 'row')}{against}, {count} would be refused",
+        f"{name}: {counted(len(rows.fates), 'row')}{against}{repeats}, {count} would be refused",
         {
             "input": name,
             "rows": len(rows.fates),
             "blank": rows.blank,
             "flawed": refused,
+            "repeated": repeated,
             "fields": fields,
             "problems": [finding.data() for finding in rows.findings],
             "rejects": None if outcomes.rejects is None else str(outcomes.rejects),

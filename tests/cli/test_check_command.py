@@ -328,6 +328,30 @@ async def test_numbers_without_a_country_are_counted(
     assert (said in done.err) is is_named
 
 
+async def test_a_number_that_the_phone_option_does_not_know_is_counted(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A number that --phone leaves as it is, is counted; a valid one and what is no number are not."""
+    file = tmp_path / "leads.csv"
+    file.write_text("FirstName,LastName,Phone\nA,B,98765\nC,D,9988776655\nE,F,later\nG,H,+91-9988776656\n")
+    done = await check(sandbox, file, "--phone", "IN")
+    assert "Phone: 1 phone number not valid for --phone, sent unchanged" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [((), "1 the same as another"), (("--key", "LastName"), "1 with the key of another")]
+)
+async def test_a_repeated_row_is_counted(
+    options: tuple[str, ...], said: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A row that is not sent because another is the same is not among the rows to send."""
+    file = tmp_path / "leads.csv"
+    file.write_text("FirstName,LastName\nA,B\nC,D\nA,B\n")
+    done = await check(sandbox, file, *options)
+    assert f"3 rows against 60 lead fields, {said}, none would be refused" in done.out
+    assert "to send 2 rows, with the same options:" in done.err
+
+
 async def test_dates_of_one_column_are_one_finding(sandbox: Sandbox, tmp_path: Path) -> None:
     """An unambiguous date gives the format for all dates of its column."""
     file = tmp_path / "leads.csv"

@@ -19,7 +19,7 @@ from leadsquared_async.cli.files.headings import place_of, plain_heading, shown_
 from leadsquared_async.cli.files.json_rows import is_object
 from leadsquared_async.cli.files.mapping import PHONE_NUMBERS, LeadMapping, MappingError, check_options
 from leadsquared_async.cli.files.rows import Flaw, Row
-from leadsquared_async.contact import bare_phone, phone
+from leadsquared_async.contact import bare_phone, phone, phone_digits
 from leadsquared_async.encoding import IDENTIFIERS
 from leadsquared_async.errors import ConfigurationError
 
@@ -31,6 +31,8 @@ LONGEST_KEY = 500
 """Characters; the outbox has the same limit."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
 TEST_ROW = "is a test row of an ad platform, which is never sent"
+SPELT = re.compile(r"\+\d{1,3}-\d+")
+"""A phone number as LeadSquared writes it."""
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 
 
@@ -72,6 +74,7 @@ class Leads:
         self._key_column = None if mapping.key_column is None else plain_heading(mapping.key_column)
         self._columns = Columns(mapping, fields or {})
         self.spellings: dict[str, Counter[str]] = {}
+        self.unspelt = Counter[str]()
         self.attributes = frozenset({*mapping.columns.values(), *mapping.constants})
         self._paths = set[str]()
         if names is not None:
@@ -123,7 +126,7 @@ class Leads:
             flaws.append(Flaw("", "all cells that would be sent are empty: fill one in, or remove the row"))
         lead |= self._mapping.constants
         if self._normalize is not None:
-            lead = self._normalize(lead)
+            lead = self._spelt(lead, self._normalize(lead))
         return Made(lead, self._key(row, lead, flaws), flaws)
 
     def _flattened(self, names: Iterable[str], values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -175,6 +178,7 @@ class Leads:
         if isinstance(cell, Decimal):
             return _number(cell, column)
         if isinstance(cell, int):
+            self._count_spelling(str(cell), column)
             return cell
         if is_object(cell):
             return self._field_set(cell, column)
@@ -194,6 +198,22 @@ class Leads:
                 found[name] = value
         return found or None
 
+    def _spelt(self, lead: Mapping[str, Any], spelt: dict[str, Any]) -> dict[str, Any]:
+        """The lead with --phone's spelling; count the numbers that it leaves as they are."""
+        for name in PHONE_NUMBERS & lead.keys():
+            text = str(lead[name])
+            if spelt[name] == lead[name] and phone_digits(text) is not None and not SPELT.fullmatch(text):
+                self.unspelt[name] += 1
+        return spelt
+
+    def _count_spelling(self, text: str, column: Column) -> None:
+        if column.attribute not in PHONE_NUMBERS or self._normalize is not None or phone_digits(text) is None:
+            return
+        patterns = self.spellings.setdefault(column.shown, Counter())
+        pattern = re.sub(r"\d", "9", text)
+        if pattern in patterns or len(patterns) < 100:
+            patterns[pattern] += 1
+
     def _text(self, text: str, column: Column) -> Any:
         flaw = cells.text_flaw(text)
         if flaw is None and column.is_phone:
@@ -205,11 +225,7 @@ class Leads:
             flaw = cells.identifier_flaw(text, placeholders=column.attribute not in self._checked)
         if flaw is not None:
             raise CellError(flaw)
-        if column.attribute in PHONE_NUMBERS and self._normalize is None:
-            patterns = self.spellings.setdefault(column.shown, Counter())
-            pattern = re.sub(r"\d", "9", text)
-            if pattern in patterns or len(patterns) < 100:
-                patterns[pattern] += 1
+        self._count_spelling(text, column)
         return self._dates.read(text) if column.is_date else text
 
 

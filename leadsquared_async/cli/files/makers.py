@@ -52,6 +52,8 @@ class RowMaker(ABC):
     """Whether rows are checked against the account's lead fields."""
     spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     """The patterns of each column's phone numbers, with their counts."""
+    unspelt: Mapping[str, int] = MappingProxyType({})
+    """How many phone numbers of each attribute --phone did not recognize."""
     attributes: frozenset[str] = frozenset()
     """Schema names that messages may show."""
 
@@ -95,6 +97,7 @@ class LeadRows(RowMaker):
         self._checker = checker
         self._leads = Leads(self._mapping, table.names, names, self._sent)
         self.attributes, self.spellings = self._leads.attributes, self._leads.spellings
+        self.unspelt = self._leads.unspelt
 
     def make(self, row: Row, reference: str) -> Entry:
         assert self._leads is not None  # `start` was called

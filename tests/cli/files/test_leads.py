@@ -126,8 +126,8 @@ def test_telephone_numbers_in_one_spelling(cell: str) -> None:
 
 
 def test_spellings_of_telephone_numbers_are_counted() -> None:
-    """A column's spellings of phone numbers are counted, unless --phone makes them one."""
-    cells = ("98000-31676", "98000-31677", "+919800031676")
+    """Spellings of numbers are counted, in text and as numbers, unless --phone makes them one."""
+    cells = ("98000-31676", "98000-31677", 919800031676, "call later")
     for region, patterns in ((None, 2), ("IN", 0)):
         leads = Leads(LeadMapping(phone_region=region), ("Phone",))
         for cell in cells:
