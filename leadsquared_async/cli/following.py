@@ -104,7 +104,9 @@ class _Outcome:
     @property
     def cells(self) -> tuple[str, ...]:
         lead_id = (self.found and self.found.lead_id) or ""
-        return self.request_id, self.state, lead_id, self.kind or self.why or ""
+        is_update = self.found is not None and self.found.created is False
+        why = self.kind or self.why or ("an existing lead was updated" if is_update else "")
+        return self.request_id, self.state, lead_id, why
 
     def data(self) -> dict[str, Any]:
         ids = ("lead_id", "activity_id", "opportunity_id", "created")
@@ -182,7 +184,11 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
     async def ask(stop: Stop) -> list[_Outcome]:
         ids = await _ids(asked, terminal)
         if not ids:
-            terminal.say("no RequestID to ask about")
+            terminal.say(
+                "no RequestID to ask about"
+                if asked.outbox is None
+                else f"no row waits for its outcome; all rows: leadsquared outbox items {asked.outbox}"
+            )
             return []
         if len(ids) > AT_ONCE:
             terminal.say(f"asking LeadSquared about {len(ids):,} RequestIDs")
@@ -211,6 +217,9 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
 
 async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
     ids = [(text, asked.operation) for text in asked.ids or ()]
+    for text, _ in ids:
+        if Path(request_id_of(text)).is_file():
+            raise CommandFailedError(f"{text} is a file: pass it to --file or --outbox")
     if asked.file is not None:
         ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]
     if asked.outbox is not None:

@@ -298,7 +298,9 @@ def check_files(files: Iterable[Path]) -> None:
     """Raise if a file is missing: opening an outbox would create it."""
     for path in files:
         if not path.is_file():
-            raise CommandFailedError(f"{path}: there is no such outbox")
+            beside = path.with_suffix(".sandbox.outbox")
+            hint = f"; that of a sandbox is {beside}" if beside.is_file() else ""
+            raise CommandFailedError(f"{path}: there is no such outbox{hint}")
 
 
 def _each(files: Sequence[Path], do: Callable[[Path, Outbox], Coroutine[Any, Any, Any]]) -> list[Any]:

@@ -46,6 +46,31 @@ async def test_status_shows_the_outcome_of_each(sandbox: Sandbox, tmp_path: Path
     assert {request["lead_id"] for request in done.json["requests"]} == set(sandbox.books.leads)
 
 
+async def test_an_updated_lead_is_named_so(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A capture that updated an existing lead says so; one that created a lead does not."""
+    ids = list[str]()
+    for run_of in ("first.csv", "second.csv"):
+        file, out = tmp_path / run_of, tmp_path / f"{run_of}.out"
+        file.write_text(f"EmailAddress,FirstName\na@example.com,{run_of[:5]}\n")
+        await capture(sandbox, file, "--out", out)
+        ids.append(rows_of(out)[0]["RequestID"])
+    done = await run("status", *ids, env=environment(sandbox))
+    _, created, updated = done.out.splitlines()
+    assert "existing" not in created
+    assert updated.endswith("an existing lead was updated")
+
+
+async def test_an_outbox_without_open_rows_names_the_command_that_lists_all(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Rows whose outcome is known are not asked for; the message says how to list them."""
+    file = write_leads(tmp_path / "leads.csv", [1])
+    await capture(sandbox, file)
+    outbox = tmp_path / "leads.csv.sandbox.outbox"
+    done = await run("status", "--outbox", outbox, env=environment(sandbox))
+    assert f"all rows: leadsquared outbox items {outbox}" in done.err
+
+
 async def test_many_requests_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
     """For many RequestIDs their number is shown first, and the states are counted below the table."""
     ids = await request_ids(sandbox, tmp_path, 33)
@@ -144,9 +169,11 @@ async def test_an_unknown_id_stops_no_other(sandbox: Sandbox, tmp_path: Path) ->
     [
         (["status"], "name a RequestID"),
         (["status", "two words"], "request_id must be"),
+        (["status", "leads.csv"], "leads.csv is a file: pass it to --file or --outbox"),
         (["status", "--file", "nothing.csv"], "No such file"),
         (["status", "--file", "leads.csv"], "no column RequestID"),
         (["wait", "--outbox", "nothing.outbox"], "no such outbox"),
+        (["wait", "--outbox", "x.csv.outbox"], "no such outbox; that of a sandbox is x.csv.sandbox.outbox"),
         (["wait", UNKNOWN, "--timeout", "soon"], "10m"),
     ],
 )
@@ -156,6 +183,7 @@ async def test_bad_usage_is_exit_2(
     """Invalid arguments are reported in a sentence, and no outbox is created."""
     monkeypatch.chdir(tmp_path)
     write_leads(tmp_path / "leads.csv", [1])
+    (tmp_path / "x.csv.sandbox.outbox").touch()
     done = await run(*arguments, env=environment(sandbox))
     assert done.code == 2
     assert said in " ".join(done.err.replace("│", " ").split())
