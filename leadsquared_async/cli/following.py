@@ -216,10 +216,7 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
 
 
 async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
-    ids = [(text, asked.operation) for text in asked.ids or ()]
-    for text, _ in ids:
-        if Path(request_id_of(text)).is_file():
-            raise CommandFailedError(f"{text} is a file: pass it to --file or --outbox")
+    ids = [(_no_file(text), asked.operation) for text in asked.ids or ()]
     if asked.file is not None:
         ids += [(text, name or asked.operation) for text, name in _ids_in(asked.file, terminal)]
     if asked.outbox is not None:
@@ -233,6 +230,13 @@ async def _ids(asked: Asked, terminal: Terminal) -> dict[str, str]:
     for text, name in ids:
         found.setdefault(request_id_of(text), operation_named(name).name)
     return found
+
+
+def _no_file(text: str) -> str:
+    """The RequestID of an argument, which may be a file's name by mistake."""
+    if Path(request_id_of(text)).is_file():
+        raise CommandFailedError(f"{text} is a file: pass it to --file or --outbox")
+    return text
 
 
 def _ids_in(path: str, terminal: Terminal) -> list[tuple[str, str]]:
