@@ -163,7 +163,7 @@ async def incomplete(_request: Request, error: RequestValidationError) -> HTMLRe
 async def failed(_request: Request, error: LeadSquaredError) -> HTMLResponse:
     """Nothing was stored: the status and the sentence for the visitor."""
     match error:
-        case InvalidLead():  # what LeadSquared cannot take, such as an invisible character
+        case InvalidLead():  # what LeadSquared cannot take, such as a control character
             return to_correct(error.attribute or "the form")
         case _:  # OutboxError: the disk is full, the file is gone
             logger.error("the outbox cannot be used: %s", error)
