@@ -86,7 +86,7 @@ class World:
         patch.setattr(httpx, "AsyncClient", ask)
         patch.setattr(Connection, "client", lambda _connection, *, quick=False: self._client())
         patch.setattr(demo, "LeadSquared", lambda **_options: self._client())
-        patch.setattr(demo, "Sandbox", self._sandbox)
+        patch.setattr("leadsquared_async.sandbox.Sandbox", self._sandbox)
         patch.setattr(delivering, "LOOK_EVERY", LOOK_EVERY)
         patch.setattr(asyncio, "run", self._run)
 
