@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from io import TextIOWrapper
@@ -20,6 +21,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that its encoding lacks becomes \u20b9
             stream.reconfigure(errors="backslashreplace")
+    gc.disable()  # it finds nothing while modules are imported, and takes a part of `--help`
     try:
         try:
             from leadsquared_async.cli.app import app  # noqa: PLC0415 - needs the extra
@@ -29,6 +31,8 @@ def main() -> None:
             _without(error.name)
         except KeyboardInterrupt:
             _interrupted("nothing was sent")
+        gc.freeze()
+        gc.enable()
         app()
     except KeyboardInterrupt:
         _interrupted("to continue, run the same command again")
