@@ -20,7 +20,7 @@ from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.options import option
 from leadsquared_async.cli.outboxes import Ids, check_files, numbers_of, row_of
 from leadsquared_async.cli.terminal import Terminal, counted
-from leadsquared_async.errors import LeadSquaredError, NotFound, Scope
+from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
 from leadsquared_async.outbox import mark_delivered
 from leadsquared_async.printable import one_line
@@ -196,28 +196,59 @@ async def _queue_delay(lsq: LeadSquared) -> float:
 
 
 async def _look_for(lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
-    values = item.lead or {}
-    by = [(argument, values[name]) for name, argument in LOOKED_FOR_BY if values.get(name)]
-    lead: FoundLead | None = None
-    for argument, value in by:
+    """What LeadSquared has of a row. Only an answer about the row's first value settles it."""
+    finding = Finding(item, None, "look", "the lead does not show it")
+    asked: list[str] = []
+    for name, argument in LOOKED_FOR_BY:
+        value = (item.lead or {}).get(name)
+        if not value:
+            continue
         try:
             lead = await lsq.leads.find(**{argument: value})
         except LeadSquaredError as error:
-            if error.scope is not Scope.LEAD and error.attempts:
+            if isinstance(error, ConfigurationError) and error.scope is not Scope.ACCOUNT:
+                continue  # nothing was sent: a Phone without digits
+            if error.scope is not Scope.LEAD:
                 raise  # every row would meet it
+            return replace(finding, why=f"no answer about its {name}")
+        asked.append(name)
         if lead is not None:
+            finding = replace(finding, lead=lead)
             break
-    finding = Finding(item, lead, "look", "no value to find it by")
     if item.operation not in SHOWN_BY_THE_LEAD:
-        return replace(finding, why="the lead does not show it")
-    if not by:
         return finding
-    if lead is not None and (lead.modified_at is None or lead.modified_at >= item.put_at - SKEW):
-        return replace(finding, suggestion="delivered", why="created or changed since")
+    if not asked:
+        return replace(finding, why="nothing to look for")
+    if len(asked) > 1 and finding.lead is not None:
+        return replace(finding, why=f"the lead with its {asked[-1]} has another {asked[0]}")
+    return _suggested(finding, lag)
+
+
+def _suggested(finding: Finding, lag: float) -> Finding:
+    item, lead = finding.item, finding.lead
+    if lead is not None:
+        changed_at = lead.modified_at or lead.created_at
+        if changed_at is None:
+            return replace(finding, why="when it was changed is unknown")
+        if changed_at >= item.put_at - SKEW:
+            if others := [name for name, value in (item.lead or {}).items() if _differs(name, value, lead)]:
+                return replace(finding, why=f"changed since, but with another {one_line(others[0], 100)}")
+            return replace(finding, suggestion="delivered", why="created or changed since")
     if (datetime.now(UTC) - item.changed_at).total_seconds() < lag:
         return replace(finding, suggestion="wait", why="may not be processed yet")
     why = "not in LeadSquared" if lead is None else "not changed since"
     return replace(finding, suggestion="requeue", why=why)
+
+
+def _differs(name: str, value: object, lead: FoundLead) -> bool:
+    """Whether the lead has another value: case and the format of a phone number do not matter."""
+    if name not in lead.fields or not isinstance(value, str):
+        return False  # such as SearchBy
+    sent, there = (text.strip().casefold() for text in (value, str(lead.fields[name] or "")))
+    if name in {"Phone", "Mobile"}:
+        sent, there = ("".join(filter(str.isdigit, text)) for text in (sent, there))
+        return not (sent and there and (sent.endswith(there) or there.endswith(sent)))
+    return sent != there
 
 
 def _time(moment: datetime | None) -> str:

@@ -112,8 +112,9 @@ def _lead(data: object) -> FoundLead | None:
 
 
 def _date(value: object) -> datetime | None:
-    """LeadSquared's 2026-01-31 09:30:00.000, which is UTC."""
+    """LeadSquared's 2026-01-31 09:30:00.000, which is UTC, as is any date that names no other offset."""
     try:
-        return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else None
-    except ValueError:
+        date = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return date if date is None else (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from leadsquared_async import Outbox
 from leadsquared_async.cli.terminal import Terminal
-from leadsquared_async.sandbox import Sandbox
+from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.submissions import capture_lead, create_activity
 from leadsquared_async.testing import client_of
 from tests.cli.commands import PLANTED, Finished, run, with_fields
@@ -31,7 +31,11 @@ async def unknown_rows(path: Path, ended: float = 120.0) -> Path:
                 create_activity(LEAD_ID, event=201, note=PLANTED, reference="row-4"),
             ]
         )
-    with closing(sqlite3.connect(buried(path, unknown=4))) as connection:
+    return ended_unknown(path, 4, ended)
+
+
+def ended_unknown(path: Path, rows: int, ended: float = 120.0) -> Path:
+    with closing(sqlite3.connect(buried(path, unknown=rows))) as connection:
         connection.execute("UPDATE items SET changed_at = changed_at - ?", (ended,))
         connection.commit()
     return path
@@ -126,6 +130,40 @@ async def test_a_lead_that_has_not_changed_since_was_not_updated(tmp_path: Path)
         done = await resolve(sandbox, path, "--json")
     assert done.json["rows"][0]["suggestion"] == "requeue"
     assert done.json["rows"][0]["found"] is not None
+
+
+@pytest.mark.parametrize("fault", ["500-mx", "200-mx"])
+async def test_an_answer_that_rejects_the_question_settles_nothing(fault: str, tmp_path: Path) -> None:
+    """It does not say that the lead is missing: the row, which arrived, is not sent a second time."""
+    faults = Faults(probabilities={fault: 1.0}, operations=("lead-by-email", "lead-by-phone"))
+    async with Sandbox(faults=faults) as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        await arrive(sandbox, lead(1))
+        done = await resolve(sandbox, path, "--delivered", "--requeue", "--json")
+    assert [row["suggestion"] for row in done.json["rows"]] == ["look"] * 4
+    assert (done.code, await states_of(path)) == (1, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("row", "there"),
+    [
+        (lead(1, Phone=PHONE), lead(2, Phone=PHONE)),  # a number that two people share
+        (lead(1, FirstName="Ada"), lead(1, FirstName="Bret")),  # changed since, but by somebody else
+        ({"FirstName": PLANTED, "Phone": "ask me"}, lead(1)),  # a value that cannot be looked for
+    ],
+)
+async def test_a_row_that_the_lead_does_not_show_is_left(
+    row: dict[str, str], there: dict[str, str], tmp_path: Path
+) -> None:
+    """Another lead with its phone number, or other values, are no sign that the row arrived."""
+    path = tmp_path / "leads.outbox"
+    async with Outbox(path) as outbox:
+        await outbox.put(row, reference="row-1")
+    ended_unknown(path, 1)
+    async with Sandbox() as sandbox:
+        await arrive(sandbox, there)
+        done = await resolve(sandbox, path, "--delivered", "--requeue", "--json")
+    assert (done.json["rows"][0]["suggestion"], await states_of(path)) == ("look", {"row-1": "unknown"})
 
 
 async def test_what_is_not_found_yet_has_to_wait(tmp_path: Path) -> None:
