@@ -97,6 +97,8 @@ class _Run:
             self._tell_end(error)
             raise error from error.__cause__
         except LeadSquaredError as error:
+            error.operation = error.operation or self._call.operation  # a custom limiter's has neither
+            error.reference = error.reference or self._call.reference
             self._tell_end(error)
             raise
         except (asyncio.CancelledError, Exception):

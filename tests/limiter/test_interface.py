@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from aiolimiter import AsyncLimiter
 
-from leadsquared_async import ConfigurationError, DeadlineExceeded, Lane, LeadSquared, Limiter, RateLimit
+from leadsquared_async import (
+    ConfigurationError,
+    DeadlineExceeded,
+    Lane,
+    LeadSquared,
+    LeadSquaredError,
+    Limiter,
+    RateLimit,
+)
 from leadsquared_async.limiter.chained import ChainedLimiters
 from leadsquared_async.limiter.local_grantor import LocalGrantor
 from leadsquared_async.limiter.queue import TokenQueue
@@ -225,3 +233,16 @@ def test_a_limiter_without_room_costs_no_token() -> None:
             assert (state.free, state.in_flight) == (25, 0)
 
     virtual.run(main)
+
+
+def test_an_error_of_the_limiter_names_the_call() -> None:
+    """Also one of this package's kind: the caller learns which lead was not sent."""
+
+    async def main() -> None:
+        lsq, _ = virtual_client(Account(), limiter=Recorder(LeadSquaredError("no room")))
+        async with lsq:
+            with pytest.raises(LeadSquaredError, match="no room") as caught:
+                await lsq.leads.capture(LEAD, reference="form-4711")
+        assert (caught.value.operation, caught.value.reference) == ("leads.capture", "form-4711")
+
+    virtual.run(main())
