@@ -245,4 +245,4 @@ def test_an_error_of_the_limiter_names_the_call() -> None:
                 await lsq.leads.capture(LEAD, reference="form-4711")
         assert (caught.value.operation, caught.value.reference) == ("leads.capture", "form-4711")
 
-    virtual.run(main())
+    virtual.run(main)
