@@ -19,6 +19,7 @@ from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.options import option
 from leadsquared_async.cli.outboxes import Ids, check_files, numbers_of, row_of
+from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
@@ -100,9 +101,9 @@ def resolve(
     rows = numbers_of(ids)
     if rows and delivered and requeue:
         raise CommandFailedError("--item: pass either --delivered or --requeue with it")
-    findings, done = asyncio.run(
-        _resolve(file, connection, terminal, _Choice(terminal, delivered, requeue, rows), after)
-    )
+    with Stop() as stop:
+        choice = _Choice(terminal, stop, delivered, requeue, rows)
+        findings, done = asyncio.run(stop.unless(_resolve(file, connection, terminal, choice, after)))
     counts = {word: list(done.values()).count(word) for word in ("delivered", "requeued")}
     left = len(findings) - len(done)
     said = [f"{counted(counts['delivered'], 'row')} marked as delivered", f"{counts['requeued']:,} requeued"]
@@ -122,6 +123,7 @@ class _Choice:
     """Decides on each row: by the options, else by asking at a terminal."""
 
     terminal: Terminal
+    stop: Stop
     delivered: bool
     requeue: bool
     rows: Collection[int]
@@ -134,10 +136,11 @@ class _Choice:
             return None
         if self.delivered or self.requeue:
             agreed: bool | None = self.delivered if suggested == "delivered" else self.requeue
+        elif self.terminal.as_json:
+            agreed = False
         else:
-            agreed = not self.terminal.as_json and self.terminal.ask(
-                f"row {finding.item.id} ({finding.why}): {QUESTIONS[suggested]}"
-            )
+            with self.stop.at_once():
+                agreed = self.terminal.ask(f"row {finding.item.id} ({finding.why}): {QUESTIONS[suggested]}")
         return suggested if agreed else None
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -118,6 +122,31 @@ async def test_at_a_terminal_it_asks_for_each_row_that_it_can_settle(
         "row 2 (not in LeadSquared): send it again?",
     ]
     assert await states_of(path) == {**UNKNOWN, "row-1": "confirmed"}
+
+
+@pytest.mark.slow
+async def test_ctrl_c_ends_the_question_at_once(tmp_path: Path) -> None:
+    """The first one is enough, and no row changes."""
+    ours, theirs = os.openpty()
+    try:
+        async with Sandbox() as sandbox:
+            path = await unknown_rows(tmp_path / "leads.outbox")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "leadsquared_async", "outbox", "resolve", path),
+                stdin=theirs,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=theirs,
+                env={**os.environ, **with_fields(sandbox)},
+            )
+            said = b""
+            while b"send it again?" not in said:
+                said += await asyncio.to_thread(os.read, ours, 1000)
+            process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(process.wait(), 3.0) == 3
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert await states_of(path) == UNKNOWN
 
 
 async def test_a_lead_that_has_not_changed_since_was_not_updated(tmp_path: Path) -> None:
