@@ -250,7 +250,8 @@ def _differs(name: str, value: object, lead: FoundLead) -> bool:
     sent, there = (text.strip().casefold() for text in (value, str(lead.fields[name] or "")))
     if name in {"Phone", "Mobile"}:
         sent, there = ("".join(filter(str.isdigit, text)) for text in (sent, there))
-        return not (sent and there and (sent.endswith(there) or there.endswith(sent)))
+        shorter, longer = sorted((sent, there), key=len)
+        return not longer.endswith(shorter) if shorter else bool(longer)
     return sent != there
 
 

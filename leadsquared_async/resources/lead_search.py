@@ -97,7 +97,9 @@ def _checked(name: str, value: object) -> str:
         raise ConfigurationError(f"{name} must be a string, not {type_name(value)}", operation=FIND)
     text = value.strip()
     if name == "phone":
-        text = "".join(char for char in text if char.isascii() and char.isdigit())
+        text = "".join(filter(str.isdecimal, text))
+        if not text.isascii():  # what is left without them may be the number of another lead
+            raise ConfigurationError("phone must have digits from 0 to 9 only", operation=FIND)
     if not text or not text.isprintable() or len(text) > LONGEST:
         raise ConfigurationError(f"{name} must be one line of text with a value to look for", operation=FIND)
     return text

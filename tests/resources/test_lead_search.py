@@ -83,6 +83,7 @@ async def test_an_answer_is_a_lead_none_or_an_error(body: str, found: Any) -> No
         {"email": "a\nb"},
         {"email": "x" * 1001},
         {"phone": "call me"},
+        {"phone": "+91-\u0669\u0669\u0668\u06688776655"},
         {"email": 5},
         {"id": " "},
     ],
