@@ -157,7 +157,7 @@ async def _resolve(
             return [], done
         async with connection.client(quick=True) as client:
             lsq = client.with_options(lane=Lane.BATCH)
-            lag = after + await _queue_delay(lsq)
+            lag = after + await _queue_delay(lsq, terminal)
             findings = [await _look_for(lsq, item, lag) for item in items]
         if not terminal.as_json:
             headings = (
@@ -190,11 +190,14 @@ async def _resolve(
     return findings, done
 
 
-async def _queue_delay(lsq: LeadSquared) -> float:
+async def _queue_delay(lsq: LeadSquared, terminal: Terminal) -> float:
     """Seconds by which LeadSquared's queue of captures is late; 0 if its inferred path does not exist."""
     try:
         return (await lsq.leads.metrics()).max_delay
     except NotFound:
+        terminal.say(
+            "LeadSquared does not say how late its queue is: pass a longer --after if leads take long"
+        )
         return 0.0
 
 

@@ -210,6 +210,15 @@ async def test_what_is_not_found_yet_has_to_wait(tmp_path: Path) -> None:
     assert (done.code, await states_of(path)) == (1, UNKNOWN)
 
 
+async def test_an_unknown_delay_of_the_queue_is_said(tmp_path: Path) -> None:
+    """A host without the path of metrics leaves the wait to --after."""
+    async with Sandbox(paths={"capture metrics": None}) as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        done = await resolve(sandbox, path, "--after", "10m", "--json")
+    assert "pass a longer --after" in done.err
+    assert [row["suggestion"] for row in done.json["rows"]] == ["wait", "wait", "look", "look"]
+
+
 async def test_a_person_decides_on_one_row(tmp_path: Path) -> None:
     """--item with one of the options settles a row whatever was found; a missing one is no error."""
     async with Sandbox() as sandbox:
