@@ -196,7 +196,7 @@ async def _queue_delay(lsq: LeadSquared, terminal: Terminal) -> float:
         return (await lsq.leads.metrics()).max_delay
     except NotFound:
         terminal.say(
-            "LeadSquared does not say how late its queue is: pass a longer --after if leads take long"
+            "LeadSquared does not say how late its queue is: if leads take long, pass a longer --after"
         )
         return 0.0
 
