@@ -146,3 +146,17 @@ def test_it_finds_what_is_processed() -> None:
 
     faults = Faults(script=("lost", "500"), latency=0.1, operations=("lead-by-email",))
     play(act, faults, processing_rate=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [("2026-01-31 09:30:00.000", 9), ("2026-01-31T09:30:00+05:30", 4), ("0001-01-01T00:00:00+14:00", None)],
+)
+async def test_a_date_is_in_utc(text: str, hour: int | None) -> None:
+    """One with an offset is converted; one that no date can hold is left out."""
+    body = [{"ProspectID": ID, "ModifiedOn": text}]
+    async with answering(lambda _: httpx.Response(200, json=body), sync_host=SYNC) as lsq:
+        lead = await lsq.leads.find(email=EMAIL)
+    assert lead is not None
+    assert (lead.modified_at and lead.modified_at.hour) == hour
+    assert lead.modified_at is None or lead.modified_at.tzinfo is UTC
