@@ -132,9 +132,9 @@ class Credentials:
         object.__setattr__(self, "_spellings", tuple(map(Secret, ordered)))
 
     def mask(self, text: str) -> str:
-        """The text with the keys masked, escaped or not, in case a server repeats them."""
+        """The text with the keys masked, escaped or not and in any case, in case a server repeats them."""
         for key in self._spellings:
-            text = text.replace(key.reveal(), MASK)
+            text = re.sub(re.escape(key.reveal()), MASK, text, flags=re.IGNORECASE)
         return text
 
 
@@ -142,11 +142,10 @@ CredentialsProvider = Callable[[], Awaitable[Credentials]]
 
 
 def _spellings(key: str) -> tuple[str, ...]:
-    """A key as it is, in a URL, and in JSON that escapes all but letters and digits."""
-    encoded = quote(key, safe="")
-    lower = re.sub("%..", lambda escape: escape[0].lower(), encoded)
-    unicode = "".join(char if char.isalnum() else f"\\u{ord(char):04x}" for char in key)
-    return key, encoded, lower, unicode
+    """A key as it is, in a URL, and in JSON that escapes every character or all but letters and digits."""
+    escapes = [f"\\u{ord(char):04x}" for char in key]
+    unicode = "".join(char if char.isalnum() else escape for char, escape in zip(key, escapes, strict=True))
+    return key, quote(key, safe=""), unicode, "".join(escapes)
 
 
 QUOTED = "contains quotes: remove them (docker's --env-file keeps quotes as part of the value)"

@@ -518,10 +518,14 @@ def test_one_key_can_be_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [ACCESS, ACCESS.replace("$", "%24"), ACCESS.replace("$", "\\u0024"), SECRET, API, SECRET + API]
+    "text",
+    [
+        *(ACCESS, ACCESS.replace("$", "%24"), ACCESS.replace("$", "\\u0024"), SECRET, API, SECRET + API),
+        *(API.lower(), API.upper(), "".join(f"\\u{ord(char):04X}" for char in API)),
+    ],
 )
 def test_keys_are_masked_in_what_a_server_repeats(text: str) -> None:
-    """A key is masked plain, percent-encoded and as JSON may escape it."""
+    """A key is masked plain, percent-encoded, as JSON may escape it, and in upper and lower case."""
     shown = Credentials(**KEYS).mask(f"<{text}>")
     assert shown in {"<**********>", "<********************>"}
 

@@ -71,7 +71,7 @@ async def find(
     )
     sent = await sender.send(call)
     data = sent.outcome.data
-    leads = cast("list[object]", data) if isinstance(data, list) else [] if data is None else [data]
+    leads = cast("list[object]", data) if isinstance(data, list) else [data]
     if not leads:
         return None
     found = _lead(leads[0])

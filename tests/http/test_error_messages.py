@@ -141,7 +141,7 @@ def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> N
     """Values that nearly match do not block the loop."""
     began = time.process_time()
     masked(text, values)
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("length", [12, 13, 50, 500, 999])

@@ -53,8 +53,8 @@ async def test_it_is_asked_for_as_its_page_says(
     ("body", "found"),
     [
         ("[]", None),
-        ("null", None),
-        ("", None),
+        ("null", ServerError),
+        ("", ServerError),
         (f'{{"ProspectID":"{ID}"}}', ID),
         (f'[{{"prospectid":"{ID}"}},{{"ProspectID":"2"}}]', ID),
         ('["x"]', ServerError),
