@@ -133,8 +133,10 @@ class Credentials:
 
     def mask(self, text: str) -> str:
         """The text with the keys masked, escaped or not and in any case, in case a server repeats them."""
+        lower = text.lower()
         for key in self._spellings:
-            text = re.sub(re.escape(key.reveal()), MASK, text, flags=re.IGNORECASE)
+            if key.reveal() in lower:  # few answers repeat one, and each is looked at
+                text = re.sub(re.escape(key.reveal()), MASK, text, flags=re.IGNORECASE)
         return text
 
 
@@ -142,10 +144,13 @@ CredentialsProvider = Callable[[], Awaitable[Credentials]]
 
 
 def _spellings(key: str) -> tuple[str, ...]:
-    """A key as it is, in a URL, and in JSON that escapes every character or all but letters and digits."""
+    """A key as it is, in a URL, and in JSON that escapes all characters, or all but letters and digits.
+
+    In lower case.
+    """
     escapes = [f"\\u{ord(char):04x}" for char in key]
     unicode = "".join(char if char.isalnum() else escape for char, escape in zip(key, escapes, strict=True))
-    return key, quote(key, safe=""), unicode, "".join(escapes)
+    return tuple(spelling.lower() for spelling in (key, quote(key, safe=""), unicode, "".join(escapes)))
 
 
 QUOTED = "contains quotes: remove them (docker's --env-file keeps quotes as part of the value)"
