@@ -15,7 +15,6 @@ from statistics import mean
 from benchmarks import capture_cost, following, import_cost, outbox_puts, rate, token_cost, waiting_cost
 from benchmarks.figures import Figure
 from benchmarks.peers import OURS
-from benchmarks.processes import Process
 from benchmarks.rate_cells import STRICT
 from leadsquared_async.sandbox import COUNTERS, Faults
 
@@ -51,8 +50,7 @@ def _import_cost() -> Iterator[Figure]:
 
 
 def _waiting_cost() -> Iterator[Figure]:
-    with Process("benchmarks.waiting_cost", str(WAITING)) as process:
-        held = process.hello["bytes"]
+    held = waiting_cost.run("capture", WAITING)["bytes"]
     yield Figure("memory of a waiting capture", held, " bytes", most=waiting_cost.MOST_BYTES)
 
 

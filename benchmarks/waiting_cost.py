@@ -34,8 +34,8 @@ Wait = Callable[[dict[str, str]], Awaitable[object]]
 
 def measure() -> Iterator[Result]:
     """The memory and the CPU of a waiting capture, for each number of them, and of what else may wait."""
-    runs = {waiters: _run("capture", waiters) for waiters in WAITERS}
-    others = {name: _run(name, WAITERS[-1]) for name in WAITS if name != "capture"}
+    runs = {waiters: run("capture", waiters) for waiters in WAITERS}
+    others = {name: run(name, WAITERS[-1]) for name in WAITS if name != "capture"}
     yield Table(
         "A waiting capture",
         ("waiting", "bytes", "objects", "CPU to begin", "CPU to cancel"),
@@ -58,7 +58,7 @@ def measure() -> Iterator[Result]:
     yield Figure("memory of a waiting capture", runs[WAITERS[-1]]["bytes"], " bytes", most=MOST_BYTES)
 
 
-def _run(name: str, waiters: int) -> dict[str, float]:
+def run(name: str, waiters: int) -> dict[str, float]:
     with Process("benchmarks.waiting_cost", name, str(waiters)) as process:
         hello: dict[str, float] = process.hello
         return hello
