@@ -27,6 +27,7 @@ from leadsquared_async.errors import (
     Fault,
     LeadSquaredError,
     Scope,
+    ServerError,
     join,
 )
 from leadsquared_async.http.call import Call, Settings
@@ -57,6 +58,21 @@ class Sent:
     outcome: Outcome
     attempts: int
     waited: float
+
+    def without(self, what: str, operation: str) -> ServerError:
+        """The error of an answer that does not contain what the operation asks for."""
+        return ServerError(
+            f"{operation}: the answer contains no {what}",
+            delivery=Delivery.UNKNOWN,
+            fault=Fault.SERVER,
+            scope=Scope.OPERATION,
+            safe_to_retry=True,
+            attempts=self.attempts,
+            waited=self.waited,
+            operation=operation,
+            status_code=self.outcome.status_code,
+            body=self.outcome.body,
+        )
 
 
 def run(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from leadsquared_async.batch import FOLLOWED, Batch, Pending, Source
 from leadsquared_async.clock import clock
-from leadsquared_async.errors import ConfigurationError, Delivery, Fault, LeadSquaredError, Scope, ServerError
+from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.call import Call
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.limiter.lanes import Lane
@@ -164,18 +164,7 @@ class Requests(Resource):
         sent = await sender.send(call)
         metrics = read_metrics(sent.outcome.data)
         if metrics is None:
-            raise ServerError(
-                f"{name}: the answer contains no metrics",
-                delivery=Delivery.UNKNOWN,
-                fault=Fault.SERVER,
-                scope=Scope.OPERATION,
-                safe_to_retry=True,
-                attempts=sent.attempts,
-                waited=sent.waited,
-                operation=name,
-                status_code=sent.outcome.status_code,
-                body=sent.outcome.body,
-            )
+            raise sent.without("metrics", name)
         return metrics
 
     def _operation(self, name: str | None) -> Operation:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from leadsquared_async.errors import ConfigurationError, Delivery, Fault, Scope, ServerError
+from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
@@ -76,18 +76,7 @@ async def find(
         return None
     found = _lead(leads[0])
     if found is None:
-        raise ServerError(
-            f"{FIND}: the answer contains no lead",
-            delivery=Delivery.UNKNOWN,
-            fault=Fault.SERVER,
-            scope=Scope.OPERATION,
-            safe_to_retry=True,
-            attempts=sent.attempts,
-            waited=sent.waited,
-            operation=FIND,
-            status_code=sent.outcome.status_code,
-            body=sent.outcome.body,
-        )
+        raise sent.without("lead", FIND)
     return found
 
 
