@@ -65,8 +65,8 @@ budgets: $(STAMP) ## the ratios that must not get worse, with room for noise
 	$(BIN)/python -m benchmarks.budgets
 
 docs: $(STAMP) ## the documentation site, in site/; fails for a broken link or a public name without an entry
-	$(BIN)/python docs/build_site.py
-	$(BIN)/python docs/check_site.py
+	$(BIN)/python docs/scripts/build_site.py
+	$(BIN)/python docs/scripts/check_site.py
 
 dist: $(STAMP) ## build what would be published into dist/, and install and use it with each extra
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Make the screenshots of the sandbox's window, with Chromium: `python docs/screenshots.py`."""
+"""Make the screenshots of the sandbox's window, with Chromium: `python docs/scripts/screenshots.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from leadsquared_async.sandbox import Faults, Sandbox
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[1] / "images"
 PEOPLE = ("Asha Verma", "Bret Lee", "Meera Nair", "Tom Ruiz", "Ines Costa", "Kiran Rao", "Lena Vogt")
 CITIES = ("Pune", "Delhi", "Chennai", "Kochi", "Jaipur")
 

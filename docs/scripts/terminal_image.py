@@ -1,4 +1,4 @@
-"""Draw the command line at work, checking a file with mistakes: `python docs/terminal_image.py`."""
+"""Draw the command line at work, checking a file with mistakes: `python docs/scripts/terminal_image.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.testing import environment_of
 
-IMAGE = Path(__file__).parent / "images" / "check.svg"
+IMAGE = Path(__file__).parents[1] / "images" / "check.svg"
 COMMAND = 'leadsquared check leads.csv --map "E-mail=EmailAddress"'
 ROWS = """\
 FirstName,E-mail,Phone,mx_Ctiy,Source

@@ -9,7 +9,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SITE = ROOT / "site"
 PUBLIC_NAMES = ROOT / "tests" / "surface.txt"
 

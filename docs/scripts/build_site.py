@@ -1,4 +1,4 @@
-"""Build the documentation site into `site/`: `make docs` runs this, and then `docs/check_site.py`."""
+"""Build the documentation site into `site/`: `make docs` runs this, and then `docs/scripts/check_site.py`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = ROOT / ".pages"
 SITE = ROOT / "site"
-SCRIPTS = [script.name for script in Path(__file__).parent.glob("*.py")]
 AT_THE_TOP = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
 """Pages outside docs, and their names in the site."""
 
@@ -30,7 +29,7 @@ def main() -> None:
 def copy_pages() -> None:
     """Put README and docs into one folder, as Zensical needs them, with links that fit it."""
     shutil.rmtree(PAGES, ignore_errors=True)
-    shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("__pycache__", *SCRIPTS))
+    shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns("__pycache__", "scripts"))
     for page in PAGES.glob("*.md"):
         text = page.read_text()
         for source, name in AT_THE_TOP.items():
