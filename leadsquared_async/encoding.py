@@ -54,7 +54,6 @@ class EncodedSubmission:
         identified: whether something in it identifies the lead, so that LeadSquared can match a repeat.
         identity: the kind and value of the lead's id, or of the id that it changes; None if there is none.
             Submissions of one identity are sent in order.
-        private: its values, redacted where LeadSquared repeats them.
         reference: the caller's own id; never sent.
         dropped: names of left-out attributes, as they may be shown.
         as_given: the JSON body with the left-out attributes; None if there are none.
@@ -66,7 +65,6 @@ class EncodedSubmission:
     suffix: tuple[str, ...] = field(repr=False)
     identified: bool
     identity: tuple[str, str] | None = field(repr=False)
-    private: tuple[str, ...] = field(repr=False)
     reference: str | None = None
     dropped: tuple[str, ...] = ()
     as_given: bytes | None = field(default=None, repr=False)
@@ -94,8 +92,7 @@ class EncodedSubmission:
         is_array = operation.takes_lead and not operation.envelope
         if not isinstance(body, list if is_array else dict):
             raise ValueError(f"not a JSON {'array' if is_array else 'object'}")  # noqa: TRY004 - a wrong value
-        private = (*private_values(body), *query_values(query), *suffix)
-        return cls(operation, content, query, suffix, identified, None, private, reference)
+        return cls(operation, content, query, suffix, identified, None, reference)
 
     @property
     def fingerprint(self) -> bytes:
@@ -144,21 +141,14 @@ def _encode(
     for part in submission.suffix:
         _check_id("connector_key", part)
     changed = _changed(submission, details)
-    query = _query(submission)
     pairs = None if lead is None else lead.pairs
     return EncodedSubmission(
         operation=operation,
         content=_json(_body(operation, pairs, details)),
-        query=query,
+        query=_query(submission),
         suffix=submission.suffix,
         identified=changed is not None or (lead is not None and lead.identified),
         identity=changed or (None if lead is None else lead.identity),
-        private=(
-            *(() if lead is None else lead.values),
-            *(() if details is None else private_values(details)),
-            *query_values(query),
-            *submission.suffix,
-        ),
         reference=submission.reference,
         dropped=dropped,
         as_given=_json(_body(operation, [*(pairs or ()), *_encodable(left_out)], details))
@@ -207,10 +197,15 @@ def _mapping_of(entries: Iterable[_Pair], name: str, set_entry: str) -> dict[str
     return mapping
 
 
-def private_values(value: Any) -> tuple[str, ...]:
-    """The strings and numbers in a JSON body that may be personal: all except attribute names."""
-    found: list[str] = []
-    rest: list[object] = [value]
+def private_values(
+    content: bytes | None, query: Iterable[tuple[str, str]] = (), suffix: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The values in a request that may be personal: in its JSON body all except attribute names."""
+    found = [*query_values(query), *suffix]
+    try:
+        rest: list[object] = [json.loads(content)] if content else []
+    except RecursionError:  # the caller's own JSON, or a foreign row's: any piece of it may be a value
+        rest = [(content or b"").decode(errors="replace").split('"')]
     while rest:
         entry = rest.pop()
         if isinstance(entry, dict):
@@ -218,7 +213,7 @@ def private_values(value: Any) -> tuple[str, ...]:
             if fields.get("Attribute") == SEARCH_BY:
                 continue  # its value is a schema name
             rest += [inner for name, inner in fields.items() if name not in _NAMES]
-        elif isinstance(entry, list | tuple):
+        elif isinstance(entry, list):
             rest += cast("list[object]", entry)
         elif entry != "" and isinstance(entry, str | int | float) and not isinstance(entry, bool):
             found.append(str(entry))
@@ -233,8 +228,8 @@ def query_values(query: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(value for name, value in query if name not in _OPTIONS)
 
 
-_OPTIONS = frozenset({"LeadUpdateBehavior", "postUpdatedLead"})
-"""Query parameters whose values are LeadSquared's own words."""
+_OPTIONS = frozenset({"LeadUpdateBehavior", "RequestID", "postUpdatedLead"})
+"""Query parameters whose values are LeadSquared's own."""
 
 
 def identity_of(name: str, value: str) -> tuple[str, str] | None:
@@ -347,7 +342,6 @@ class _Lead(NamedTuple):
     pairs: list[_Pair]
     identified: bool
     identity: tuple[str, str] | None
-    values: tuple[str, ...]
 
 
 def _encode_lead(submission: Submission) -> _Lead:
@@ -366,7 +360,6 @@ def _encode_lead(submission: Submission) -> _Lead:
     if not pairs:
         raise InvalidLead("the lead is empty. It needs at least one attribute with a value.")
     search_by = _search_by(submission.search_by, given.pop(SEARCH_BY, None), given)
-    values = [*given.values(), *(entry["Value"] for pair in pairs for entry in pair.get("Fields", ()))]
     if search_by is not None:
         pairs.append({"Attribute": SEARCH_BY, "Value": search_by})
     if operation.needs_search_by and search_by is None:
@@ -380,7 +373,6 @@ def _encode_lead(submission: Submission) -> _Lead:
         pairs=pairs,
         identified=_is_identified(operation, given, present, search_by),
         identity=_identity(given, present, search_by),
-        values=tuple(filter(None, values)),
     )
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from leadsquared_async.config import RetryPolicy
+from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.lanes import Lane
@@ -51,7 +52,6 @@ class Call:
         certainty: how well the path is known.
         query: pairs in addition to the keys; may hold personal data.
         content: the JSON body; holds personal data.
-        private: values to mask in messages, because LeadSquared's answer may repeat them.
         limit: the rate limit it counts towards.
         most: the maximum number of bytes read of the answer.
         reference: the caller's own id; never sent.
@@ -65,7 +65,6 @@ class Call:
     certainty: Certainty = Certainty.DOCUMENTED
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     content: bytes | None = field(default=None, repr=False)
-    private: tuple[str, ...] = field(default=(), repr=False)
     host: Host = Host.ASYNC
     limit: Limit = Limit.CALLS
     keys: Keys = Keys.ALL
@@ -80,6 +79,11 @@ class Call:
     def writes(self) -> bool:
         """Whether it changes data at LeadSquared."""
         return self.repeat is not Idempotency.READ
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """Values to mask in messages, because LeadSquared's answer may repeat them."""
+        return private_values(self.content, self.query, self.suffix)
 
 
 def json_content(value: Any) -> bytes:

@@ -194,7 +194,7 @@ def _masked(credentials: Credentials, call: Call, proxy: Proxy | None, text: str
     Longer values are masked first; otherwise a value inside a longer one would leave the rest of it.
     """
     text = credentials.mask(text)
-    values = {*call.suffix, *(value for _, value in call.query), *call.private}
+    values = {*(value for _, value in call.query), *call.private}
     values.update(proxy.secrets if proxy else ())
     values |= {form for value in values for form in _forms(value)}
     for value in sorted(values, key=len, reverse=True):

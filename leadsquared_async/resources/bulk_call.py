@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from leadsquared_async.encoding import EncodedSubmission
+from leadsquared_async.encoding import EncodedSubmission, private_values
 from leadsquared_async.errors import (
     APIError,
     Delivery,
@@ -68,7 +68,6 @@ async def send_rows(
         path=write.submit.text,
         certainty=write.submit.certainty,
         content=b"[" + b",".join(row.content for row in rows) + b"]",
-        private=tuple(value for row in rows for value in row.private),
         host=Host.SYNC,
         limit=Limit.BULK,
         keys=write.keys,
@@ -132,7 +131,7 @@ def _outcome(label: str, row: EncodedSubmission, answer: object, sent: Sent) -> 
         is_again = row.identified if verdict.delivery is Delivery.UNKNOWN else verdict.retry is RetryHint.YES
         facts["safe_to_retry"] = is_again
         facts["summary"] = verdict.summary
-        said = masked(refusal.words or "", row.private)
+        said = masked(refusal.words or "", private_values(row.content))
         refused = verdict.error(
             f"{label}{verdict.summary}{f': {said}' if said else ''}. {DELIVERY_SENTENCES[verdict.delivery]}",
             exception_type=refusal.exception_type,

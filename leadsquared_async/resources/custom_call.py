@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from leadsquared_async.encoding import private_values
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.http.call import Call, Host, json_content
 from leadsquared_async.http.redaction import without_locals
@@ -79,7 +78,6 @@ class CustomCalls(Resource):
             path=path,
             query=_checked_query(query or {}),
             content=None if json is None else json_content(json),
-            private=(*(query or {}).values(), *private_values(json)),
             host=Host.ASYNC if host == "async" else Host.SYNC,
             keys=Keys(keys),
             expect=ExpectedBody.JSON,

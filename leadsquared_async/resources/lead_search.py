@@ -63,7 +63,6 @@ async def find(
         method="GET",
         path=path.text,
         query=((parameter, value),),
-        private=(value,),
         host=Host.SYNC,
         expect=ExpectedBody.JSON,
         repeat=Idempotency.READ,

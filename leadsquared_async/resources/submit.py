@@ -133,7 +133,6 @@ def _call(submission: EncodedSubmission, lane: Lane) -> Call:
         certainty=operation.submit.certainty,
         query=submission.query,
         content=submission.content,
-        private=submission.private,
         keys=operation.keys,
         repeat=operation.idempotency(identified=submission.identified),
         lane=lane,

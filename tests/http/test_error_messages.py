@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -37,9 +38,8 @@ CALL = Call(
     operation="leads.capture",
     method="POST",
     path="/lead/capture",
-    content=b'[{"Attribute":"FirstName","Value":"Bret"}]',
+    content=json.dumps(["Bret", "bret.lee@example.com", "+91-9988776655", "Lee Holdings (Pty)"]).encode(),
     query=(("leadId", "bret-id"),),
-    private=("Bret", "bret.lee@example.com", "+91-9988776655", "Lee Holdings (Pty)"),
     repeat=Idempotency.MATCHED,
     lane=Lane.INTERACTIVE,
 )

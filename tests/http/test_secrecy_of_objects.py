@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import json
 import logging
 import pickle
 import pprint
@@ -48,8 +49,7 @@ CALL = Call(
     method="POST",
     path="/lead/capture",
     query=(("contact", PERSON["EmailAddress"]),),
-    content=ECHO.encode(),
-    private=tuple(PERSON.values()),
+    content=json.dumps([ECHO, *PERSON.values()]).encode(),
     repeat=Idempotency.MATCHED,
     lane=Lane.BATCH,
 )

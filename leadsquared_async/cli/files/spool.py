@@ -94,7 +94,7 @@ class Spool:
         if encoded is not None and with_submission:
             content, query, suffix, identified, identity, reference = encoded
             submission = EncodedSubmission(
-                self._operation, content, query, suffix, identified, identity, private=(), reference=reference
+                self._operation, content, query, suffix, identified, identity, reference
             )
         return Entry(Row(line, names, cells, flaw), key, submission, flaws, again)
 
