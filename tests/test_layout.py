@@ -23,6 +23,7 @@ LAYERS = [
     {"events"},
     {"logs"},
     {"submissions"},
+    {"attributes"},
     {"encoding", "protocol"},
     {"retry"},
     {"contact"},

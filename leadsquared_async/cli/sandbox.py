@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from leadsquared_async import ConfigurationError, RateLimit
+from leadsquared_async.attributes import SCHEMA_NAME
 from leadsquared_async.cli.demo import LIMIT
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.options import option, pairs
 from leadsquared_async.cli.stopping import Interrupted, run_until_stopped
-from leadsquared_async.encoding import SCHEMA_NAME
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import COUNTERS, FAULTS, Faults
 from leadsquared_async.sandbox.settings import KEY_PLACES, Options

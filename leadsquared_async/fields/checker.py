@@ -15,8 +15,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from leadsquared_async.attributes import IDENTIFIERS, SCHEMA_NAME, SEARCH_BY
 from leadsquared_async.contact import is_email, is_placeholder, phone_digits
-from leadsquared_async.encoding import IDENTIFIERS, SCHEMA_NAME, SEARCH_BY
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.fields.lead_fields import FieldNames, LeadField
 from leadsquared_async.value_text import text_of

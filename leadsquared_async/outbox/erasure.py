@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from leadsquared_async.encoding import IDENTIFIERS, identity_of, query_values
+from leadsquared_async.attributes import IDENTIFIERS, identity_of
+from leadsquared_async.encoding import query_values
 from leadsquared_async.errors import exception_in
 from leadsquared_async.operations import Endpoint
 from leadsquared_async.submissions import Submission

@@ -28,6 +28,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = "leadsquared_async"
 
+ENCODING = (
+    "tests/test_encoding.py",
+    "tests/test_encoding_stored.py",
+    "tests/test_invalid_submissions.py",
+)
+
 CORE: dict[str, tuple[str, ...]] = {
     "limiter.tokens": (
         "tests/limiter/test_token_arithmetic.py",
@@ -40,11 +46,8 @@ CORE: dict[str, tuple[str, ...]] = {
         "tests/test_protocol_rejections.py",
         "tests/test_protocol_retry_after.py",
     ),
-    "encoding": (
-        "tests/test_encoding.py",
-        "tests/test_encoding_stored.py",
-        "tests/test_invalid_submissions.py",
-    ),
+    "attributes": ENCODING,
+    "encoding": ENCODING,
     "delivery.hold": ("tests/delivery",),
     "delivery.item_retries": ("tests/delivery",),
     "delivery.reasons": ("tests/delivery",),

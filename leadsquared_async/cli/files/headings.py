@@ -7,8 +7,8 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from leadsquared_async.attributes import SCHEMA_NAME
 from leadsquared_async.cli.files.rows import Unreadable
-from leadsquared_async.encoding import SCHEMA_NAME
 
 __all__ = [
     "USUAL_HEADINGS", "letters", "looks_like_a_value", "name_flaw", "place_of", "plain_heading", "quoted",

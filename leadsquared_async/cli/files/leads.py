@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from leadsquared_async.attributes import IDENTIFIERS
 from leadsquared_async.cli.files import cells
 from leadsquared_async.cli.files.cells import CellError, Dates
 from leadsquared_async.cli.files.columns import Column, Columns
@@ -20,7 +21,6 @@ from leadsquared_async.cli.files.json_rows import is_object
 from leadsquared_async.cli.files.mapping import PHONE_NUMBERS, LeadMapping, MappingError, check_options
 from leadsquared_async.cli.files.rows import Flaw, Row
 from leadsquared_async.contact import bare_phone, phone, phone_digits
-from leadsquared_async.encoding import IDENTIFIERS
 from leadsquared_async.errors import ConfigurationError
 
 __all__ = ["LONGEST_KEY", "Leads", "Made"]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from leadsquared_async import ConfigurationError, InvalidLead, Submission
+from leadsquared_async.attributes import SCHEMA_NAME, SEARCH_BY
 from leadsquared_async.cli.files.cells import (
     ANY_FORMAT,
     PLACEHOLDER,
@@ -27,7 +28,7 @@ from leadsquared_async.cli.files.mapping import LeadMapping
 from leadsquared_async.cli.files.rows import REASON, Flaw, Row, Unreadable
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
-from leadsquared_async.encoding import SCHEMA_NAME, SEARCH_BY, encode
+from leadsquared_async.encoding import encode
 from leadsquared_async.fields import FieldChecker, FieldProblem, ProblemKind
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, Endpoint, Operation
 from leadsquared_async.submissions import UpdateBehavior, bulk_lead, capture_lead

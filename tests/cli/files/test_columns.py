@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from leadsquared_async.attributes import SCHEMA_NAME
 from leadsquared_async.cli.files.headings import USUAL_HEADINGS
 from leadsquared_async.cli.files.leads import Leads
 from leadsquared_async.cli.files.mapping import LeadMapping, MappingError
 from leadsquared_async.cli.files.rows import REASON
-from leadsquared_async.encoding import SCHEMA_NAME, encode
+from leadsquared_async.encoding import encode
 from leadsquared_async.submissions import capture_lead
 from tests.cli.files.leads import lead_of, made, problems, refusal
 
