@@ -21,20 +21,19 @@ from typing import (
 from leadsquared_async.batch import Source
 from leadsquared_async.config import (
     Credentials,
-    Hosts,
     RateLimit,
     RetryPolicy,
     Secret,
     checked,
     checked_limit,
     credentials_from,
-    hosts_from,
     keys_in_from,
     paths_from,
     rate_limit_from,
     seconds,
 )
 from leadsquared_async.errors import ClientClosed, ConfigurationError
+from leadsquared_async.hosts import Hosts, hosts_from
 from leadsquared_async.http.call import Settings
 from leadsquared_async.http.redaction import init_without_locals, without_locals
 from leadsquared_async.http.sender import Sender

@@ -20,7 +20,7 @@ LAYERS = [
     {"models"},
     {"errors"},  # one of them carries a status
     {"config", "operations", "value_text"},
-    {"events"},
+    {"events", "hosts"},
     {"logs"},
     {"submissions"},
     {"attributes"},

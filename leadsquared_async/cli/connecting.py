@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from leadsquared_async import LeadSquared, RateLimit, RetryPolicy
 from leadsquared_async.cli.options import ACCOUNT, option
-from leadsquared_async.config import Hosts, hosts_from, limit_in, rate_limit_from
+from leadsquared_async.config import limit_in, rate_limit_from
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.hosts import Hosts, hosts_from
 
 __all__ = ["Connection"]
 

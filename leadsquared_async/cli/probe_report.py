@@ -21,8 +21,9 @@ from leadsquared_async.cli.files.private_files import Draft
 from leadsquared_async.cli.probe import KINDS, candidates
 from leadsquared_async.cli.probe_answers import Answer
 from leadsquared_async.cli.probing import Probes
-from leadsquared_async.config import ENVIRONMENT, LOOPBACK, REGIONS, setting
+from leadsquared_async.config import ENVIRONMENT, setting
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.hosts import LOOPBACK, REGIONS
 from leadsquared_async.operations import OPERATIONS
 
 __all__ = ["report_draft", "report_text"]

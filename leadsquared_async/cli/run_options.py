@@ -12,7 +12,7 @@ from leadsquared_async.cli.durations import time_of_day
 from leadsquared_async.cli.files.private_files import without_links
 from leadsquared_async.cli.files.tables import STDIN
 from leadsquared_async.cli.options import RESULT, SENDING, NoConfirm, RejectsFile, option
-from leadsquared_async.config import LOOPBACK
+from leadsquared_async.hosts import LOOPBACK
 
 __all__ = ["STDIN_NAME", "RunOptions", "default_outbox", "is_trial"]
 

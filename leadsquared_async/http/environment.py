@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from leadsquared_async.config import LOOPBACK, setting
+from leadsquared_async.config import setting
 from leadsquared_async.errors import ConfigurationError
+from leadsquared_async.hosts import LOOPBACK
 
 __all__ = ["Certificates", "Proxy", "certificates", "proxy_for"]
 

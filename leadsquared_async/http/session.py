@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.clock import clock
-from leadsquared_async.config import (
-    Credentials,
-    CredentialsProvider,
-    Hosts,
-    RateLimit,
-    Secret,
-)
+from leadsquared_async.config import Credentials, CredentialsProvider, RateLimit, Secret
 from leadsquared_async.errors import ClientClosed
+from leadsquared_async.hosts import Hosts
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.http.in_flight import InFlight
 from leadsquared_async.limiter.chained import ChainedLimiters

@@ -17,8 +17,9 @@ import anyio
 import httpx
 
 from leadsquared_async._version import __version__
-from leadsquared_async.config import MASK, Credentials, Hosts
+from leadsquared_async.config import MASK, Credentials
 from leadsquared_async.errors import Fault, Scope
+from leadsquared_async.hosts import Hosts
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.connections import Connections, failure
 from leadsquared_async.http.environment import Proxy

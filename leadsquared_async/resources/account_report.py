@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from leadsquared_async.config import REGIONS, Hosts
 from leadsquared_async.errors import (
     ClientClosed,
     ConfigurationError,
@@ -15,6 +14,7 @@ from leadsquared_async.errors import (
     NotFound,
     Scope,
 )
+from leadsquared_async.hosts import REGIONS, Hosts
 from leadsquared_async.http.call import Call, Host
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
