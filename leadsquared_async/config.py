@@ -126,13 +126,13 @@ CredentialsProvider = Callable[[], Awaitable[Credentials]]
 
 
 def _spellings(key: str) -> tuple[str, ...]:
-    """A key as it is, in a URL, and in JSON that escapes all characters, or all but letters and digits.
+    """A key as it is, in a URL, in JSON that escapes all characters, and its letters and digits alone.
 
-    In lower case.
+    The last ones stay as they are in every other escape, such as HTML's. In lower case.
     """
-    escapes = [f"\\u{ord(char):04x}" for char in key]
-    unicode = "".join(char if char.isalnum() else escape for char, escape in zip(key, escapes, strict=True))
-    return tuple(spelling.lower() for spelling in (key, quote(key, safe=""), unicode, "".join(escapes)))
+    escaped = "".join(f"\\u{ord(char):04x}" for char in key)
+    runs = (run for run in re.findall("[A-Za-z0-9]+", key) if len(run) >= SHORTEST_KEY)
+    return tuple(spelling.lower() for spelling in (key, quote(key, safe=""), escaped, *runs))
 
 
 _QUOTED = "contains quotes: remove them (docker's --env-file keeps quotes as part of the value)"

@@ -12,12 +12,13 @@ import logging
 import re
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from leadsquared_async.config import MASK
 from leadsquared_async.logs import Traceback
@@ -136,15 +137,42 @@ def masked(text: str, private: tuple[str, ...]) -> str:
 
     Its cost is linear in the number of values, and bounded in their length and the text's.
     """
-    looked_at = text[: _READ + _UNSURE]
+    looked_at = _unescaped(text[: _READ + _UNSURE])
     cut = {value[: len(looked_at)] for value in private}
     telling = {value for value in cut if len(value) >= _SHORTEST or not value.isascii()}
-    telling |= {quote(value, safe="", errors="replace") for value in telling}
+    spellings = {
+        spelled(value, safe="", errors="replace") for value in telling for spelled in (quote, quote_plus)
+    }
+    telling |= {_unescaped(spelling) for spelling in telling | spellings}
     spans = [match.span() for match in _ADDRESS.finditer(looked_at)]
     spans += _spans_of_words(looked_at, {value for value in cut - telling if value.isalnum()})
     spans += _spans_of_values(_folded(looked_at), {_folded(value) for value in telling if value})
-    shown = looked_at if len(text) <= len(looked_at) else looked_at[:_READ]
+    shown = looked_at if len(text) <= _READ + _UNSURE else looked_at[:-_UNSURE]
     return one_line(_without(shown, spans), _LONGEST).rstrip(".")
+
+
+_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});")
+_PERCENT_ESCAPE = re.compile(r"%(?:25)+(?=[0-9a-fA-F]{2})")
+
+
+def _unescaped(text: str) -> str:
+    """The text without escapes of HTML and JSON, percent-encoded at most once, with composed accents.
+
+    A page, or a string inside JSON, repeats a value in them.
+    """
+    if "&" in text or "\\" in text:
+        text = _ESCAPE.sub(_character, text)
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins pairs
+    text = _PERCENT_ESCAPE.sub("%", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _character(escape: re.Match[str]) -> str:
+    """The character of an escape; letters and digits stay, since a key may be escaped as a whole."""
+    from html import unescape  # noqa: PLC0415 - slow to import
+
+    character = chr(int(escape[1], 16)) if escape[1] else unescape(escape[0])
+    return escape[0] if character.isascii() and character.isalnum() else character
 
 
 def _spans_of_words(text: str, values: set[str]) -> Iterator[_Span]:

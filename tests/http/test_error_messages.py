@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given, settings
@@ -142,6 +143,33 @@ def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> N
     began = time.process_time()
     masked(text, values)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        "Zo&#235; M&#xFC;ller-O&#39;Brien &lt;x&gt;",
+        "Zo&euml; M&uuml;ller-O&apos;Brien &lt;x&gt;",
+        r"Zo\u00eb M\u00FCller-O\u0027Brien \u003cx\u003e",
+        r"Zo\\u00eb M\\u00FCller-O\\u0027Brien \\u003cx\\u003e",
+        "Zo%C3%AB%20M%C3%BCller-O%27Brien%20%3Cx%3E",
+        "Zo%c3%ab+M%c3%bcller-O%27Brien+%3cx%3e",
+        "Zo%25C3%25AB%2520M%25C3%25BCller-O%2527Brien%2520%253Cx%253E",
+        "Zoe\u0308 Mu\u0308ller-O'Brien <x>",
+    ],
+)
+def test_a_value_is_masked_in_every_escape(escaped: str) -> None:
+    """A server's page or nested JSON may repeat a value escaped for HTML, JSON or a URL."""
+    assert masked(f"{escaped} is known", ("Zo\u00eb M\u00fcller-O'Brien <x>",)) == f"{MASK} is known"
+
+
+@pytest.mark.parametrize(
+    "value", ["A&amp;Bcd", r"A\u00ebbcd", "50%2540off", "Zoe\u0308", "\U0001f600 smiley"]
+)
+def test_a_value_that_looks_escaped_is_masked(value: str) -> None:
+    """A value with an escape in it is masked as it is, in a URL and in JSON."""
+    for escaped in (value, quote(value, safe=""), json.dumps(value)[1:-1]):
+        assert masked(f"{escaped} is known", (value,)) == f"{MASK} is known"
 
 
 @pytest.mark.parametrize("length", [12, 13, 50, 500, 999])
