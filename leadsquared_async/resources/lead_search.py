@@ -14,7 +14,7 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import field_of, id_in
 from leadsquared_async.operations import LEAD_BY, Idempotency
 from leadsquared_async.protocol import ExpectedBody
-from leadsquared_async.value_text import type_name
+from leadsquared_async.value_text import is_uuid, type_name
 
 if TYPE_CHECKING:
     from uuid import UUID  # slow to import
@@ -52,7 +52,7 @@ async def find(
         ConfigurationError: not exactly one of them is given, or it cannot be looked for.
         LeadSquaredError: the call failed.
     """
-    given = {"email": email, "phone": phone, "id": None if lead_id is None else str(lead_id)}
+    given = {"email": email, "phone": phone, "id": str(lead_id) if is_uuid(lead_id) else lead_id}
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         raise ConfigurationError("leads.find takes one of email=, phone= and id=", operation=FIND)
@@ -85,7 +85,7 @@ def _checked(name: str, value: object) -> str:
         raise ConfigurationError(f"{name} must be a string, not {type_name(value)}", operation=FIND)
     text = value.strip()
     if name == "phone":
-        text = "".join(filter(str.isdecimal, text))
+        text = "".join(filter(str.isnumeric, text))
         if not text.isascii():  # what is left without them may be the number of another lead
             raise ConfigurationError("phone must have digits from 0 to 9 only", operation=FIND)
     if not text or not text.isprintable() or len(text) > LONGEST:
