@@ -125,7 +125,11 @@ class Transport:
             )
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
+                if body.started:
+                    raise
+                # It is the last step of its task, so nothing is lost by ending it normally.
+                cause = "the client was closed before the call was sent"
+                return outcome_without_answer(sent=False, timed_out=False, cause=cause)
             # Not a network error but a bug, which a retry would hide. The log has no traceback, because that
             # would show the request with its keys.
             self._log.error("%s: the transport failed with %s", call.operation, type(error).__name__)

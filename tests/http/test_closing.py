@@ -61,6 +61,33 @@ def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
     virtual.run(main)
 
 
+def test_a_call_that_closing_ends_before_it_is_sent_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """No caller hears that a lead may have arrived whose connection was never made."""
+
+    class Unreachable(SandboxTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            del request
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def main() -> None:
+        transport = Unreachable(Account())
+        async with LeadSquared(**KEYS, host="https://a.invalid", transport=transport, timeout=60.0) as lsq:
+            call = asyncio.create_task(lsq.leads.capture({"FirstName": "Bret"}, reference="form-7"))
+            left = asyncio.create_task(lsq.leads.capture({"FirstName": "Lee"}))
+            await asyncio.sleep(0.1)
+            left.cancel()
+            await lsq.aclose(grace=2.0)
+        with pytest.raises(ClientClosed, match=r"Not sent\.") as caught:
+            await call
+        assert (caught.value.delivery, caught.value.reference) == (Delivery.NOT_SENT, "form-7")
+
+    virtual.run(main)
+    assert [record.getMessage() for record in caplog.records] == [
+        "leads.capture: abandoned by its caller (reference -, item -): not_sent, RequestID -, lead -"
+    ]
+
+
 def test_closing_is_bounded_even_if_a_transport_ignores_its_cancellation() -> None:
     """Closing ends a second after the grace."""
 
