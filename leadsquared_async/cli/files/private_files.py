@@ -63,13 +63,16 @@ class Draft:
         self._written_by = written_by
         self._beside = list(beside)
         self._path = without_links(path)
-        self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        self.part = self._path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         if any(_is_same(self._path, other) for other in others):
             raise CommandFailedError(f"{path}: is the run's own input or outbox: choose another name")
         self._check_what_is_there(begins)
-        open_private(self.part).close()
+        try:
+            open_private(self.part).close()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         self._clear()
 
     def __enter__(self) -> Self:

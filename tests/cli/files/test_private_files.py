@@ -143,3 +143,11 @@ def test_an_unwritable_place_raises_at_once(tmp_path: Path) -> None:
         Draft(tmp_path / "nowhere" / "out.csv")
     with pytest.raises(IsADirectoryError):
         Draft(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/", ".", "no-folder/report.md", "x" * 250])
+def test_a_path_that_cannot_be_written_is_named_as_it_was_given(path: str) -> None:
+    """The system's error is about the path of the option, not about the draft beside it."""
+    with pytest.raises(OSError, match=r".") as caught:
+        Draft(Path(path))
+    assert caught.value.filename == str(Path(path))
