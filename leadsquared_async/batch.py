@@ -495,8 +495,11 @@ class Source(Generic[S]):
         if isinstance(self._reading, AsyncIterator):
             return await anext(self._reading)
         assert self._reading is not None
-        for item in self._reading:
-            return item
+        try:
+            for item in self._reading:
+                return item
+        except StopAsyncIteration as error:  # it would look like the end of the source
+            raise RuntimeError("the source raised StopAsyncIteration") from error
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

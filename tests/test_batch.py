@@ -208,6 +208,22 @@ def test_a_source_that_is_cancelled_does_not_seem_to_have_ended() -> None:
     play(send)
 
 
+def test_a_stop_async_iteration_of_a_plain_generator_is_not_the_end() -> None:
+    """Python turns it into a RuntimeError in asynchronous generators; in others it would hide lost leads."""
+
+    def bridging() -> Iterator[dict[str, str]]:
+        yield lead(1)
+        raise StopAsyncIteration
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(bridging()) as results:
+            assert (await anext(results)).receipt is not None
+            with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+                await anext(results)
+
+    play(send)
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(
     ("fault", "kind"), [("401", AuthenticationFailed), ("403", Forbidden), ("quota", QuotaExceeded)]
