@@ -92,10 +92,7 @@ class Spool:
         line, names, cells, flaw, key, encoded, flaws, again = written
         submission = None
         if encoded is not None and with_submission:
-            content, query, suffix, identified, identity, reference = encoded
-            submission = EncodedSubmission(
-                self._operation, content, query, suffix, identified, identity, reference
-            )
+            submission = EncodedSubmission(self._operation, *encoded)
         return Entry(Row(line, names, cells, flaw), key, submission, flaws, again)
 
     def close(self) -> None:
