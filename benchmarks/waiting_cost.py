@@ -25,7 +25,7 @@ from benchmarks.processes import Process, say
 from leadsquared_async import RateLimit
 
 WAITERS = (100, 1_000, 10_000, 100_000)
-MOST_BYTES = 4_500
+MOST_BYTES = 4_000
 SLOW = RateLimit(1, per=3600.0)
 
 

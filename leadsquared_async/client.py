@@ -234,9 +234,9 @@ class LeadSquared(Requests, CustomCalls):
         return report
 
     @without_locals
-    async def submit(
+    def submit(
         self, submission: Submission, *, deadline: float | Literal["client"] | None = "client"
-    ) -> Receipt:
+    ) -> Awaitable[Receipt]:
         """Send a submission of any operation, and return LeadSquared's receipt.
 
         Example:
@@ -250,7 +250,7 @@ class LeadSquared(Requests, CustomCalls):
             InvalidLead: the submission is invalid. Nothing was sent.
             LeadSquaredError: the call failed; `delivery` says whether it may have arrived.
         """
-        return await submit(self._parts, submission, deadline=deadline)
+        return submit(self._parts, submission, deadline=deadline)
 
     def submit_many(
         self,

@@ -1,4 +1,4 @@
-"""What Griffe does not see in the code: examples are Python, and `submitting` makes methods."""
+"""What Griffe does not see in the code: examples are Python, and decorators make coroutine functions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class ApiPages(griffe.Extension):
         """Fence the example of a docstring."""
         if obj.docstring is not None:
             obj.docstring.value = EXAMPLE.sub(fenced, obj.docstring.value)
+
+    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
+        """Show a function that `without_locals` turns into a coroutine function as one."""
+        returned = func.returns
+        if isinstance(returned, griffe.ExprSubscript) and str(returned.left) == "Awaitable":
+            func.returns = returned.slice
+            func.labels.add("async")
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Make a method of each attribute such as `update = submitting("Leads.update", update_lead)`."""

@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 import unicodedata
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
@@ -36,20 +36,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def without_locals(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def without_locals(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Clear the local variables of every frame that an error of this method has passed through.
 
-    For methods that a user calls and tasks that the package starts; once per call.
+    For methods that a user calls and tasks that the package starts; once per call. If `method` is a plain
+    function that returns a coroutine, no frame of it stays in memory while the coroutine waits.
     """
 
     @functools.wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         handled = sys.exception()
         try:
-            running = method(*args, **kwargs)
-        finally:
-            del args, kwargs
-        try:
+            try:
+                running = method(*args, **kwargs)
+            finally:
+                del args, kwargs
             return await running
         except BaseException as error:
             _clear_frames(error, handled)

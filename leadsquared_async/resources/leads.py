@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from leadsquared_async.batch import Source
@@ -49,8 +49,8 @@ def submitting(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, Receipt]]:
     """A method that submits the result of `make`, with its parameters and docstring."""
 
-    async def method(self: Requests, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
-        return await submit(self._parts, make(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+    def method(self: Requests, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Receipt]:
+        return submit(self._parts, make(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
 
     myself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     taken = inspect.signature(make).parameters.values()
@@ -67,7 +67,7 @@ class Leads(Requests):
     _prefix = "leads."
 
     @without_locals
-    async def capture(
+    def capture(
         self,
         lead: Mapping[str, Any],
         *,
@@ -75,7 +75,7 @@ class Leads(Requests):
         update_behavior: UpdateBehavior | None = None,
         reference: str | None = None,
         deadline: float | Literal["client"] | None = "client",
-    ) -> Receipt:
+    ) -> Awaitable[Receipt]:
         """Submit a new or existing lead, and return LeadSquared's receipt for it.
 
         A lead without ProspectID, EmailAddress, Phone and SearchBy is always a new one. Every capture posts a
@@ -100,7 +100,7 @@ class Leads(Requests):
             InvalidLead: the lead is invalid; the message names the attribute. Nothing was sent.
             LeadSquaredError: the call failed; `delivery` says whether the lead may have arrived.
         """
-        return await submit(
+        return submit(
             self._parts,
             capture_lead(lead, search_by=search_by, update_behavior=update_behavior, reference=reference),
             deadline=deadline,

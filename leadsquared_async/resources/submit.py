@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from leadsquared_async.batch import Batch, Pending, Source
@@ -180,8 +180,8 @@ def submit_many(
     seconds = parts.sender.settings.deadline
 
     @without_locals
-    async def send(pending: Pending[T]) -> Receipt:
-        return await submit(patient, make(pending.item), lane=Lane.BATCH, before_send=pending.about_to_send)
+    def send(pending: Pending[T]) -> Awaitable[Receipt]:
+        return submit(patient, make(pending.item), lane=Lane.BATCH, before_send=pending.about_to_send)
 
     async def work(pending: Pending[T]) -> Sequence[Result[T]]:
         status = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import weakref
 
 import pytest
 
@@ -26,6 +28,10 @@ from leadsquared_async.sandbox import Books, Faults
 from tests.clients import LEAD, play
 
 NOBODY = {"FirstName": "Bret"}
+
+
+class WatchedLead(dict[str, str]):
+    """A lead that can be referred to weakly."""
 
 
 def failing(*script: str) -> Faults:
@@ -210,3 +216,37 @@ def test_a_refused_lead_carries_its_reference() -> None:
         assert (caught.value.reference, caught.value.operation) == ("row-7", "leads.capture")
 
     play(send)
+
+
+@pytest.mark.parametrize("name", ["leads.capture", "leads.update", "submit"])
+def test_a_submission_is_a_coroutine_function(name: str) -> None:
+    """Mocks and frameworks ask for it; a wrong lead is an error of the `await`, not of the call."""
+
+    async def main(lsq: LeadSquared, books: Books) -> None:
+        del books
+        resource, _, method = name.rpartition(".")
+        function = getattr(getattr(lsq, resource) if resource else lsq, method)
+        assert inspect.iscoroutinefunction(function)
+        running = function({}) if name != "leads.update" else function("", {})
+        with pytest.raises(InvalidLead):
+            await running
+
+    play(main)
+
+
+def test_no_lead_is_held_while_its_call_waits_for_the_limit() -> None:
+    """Its body is enough, so 100,000 waiting forms need little memory."""
+
+    async def main(lsq: LeadSquared, books: Books) -> None:
+        await lsq.leads.capture(LEAD)
+        lead = WatchedLead(LEAD)
+        held = weakref.ref(lead)
+        waiting = asyncio.create_task(lsq.leads.capture(lead))
+        del lead
+        await asyncio.sleep(1.0)
+        assert len(books.submitted()) == 1
+        assert held() is None
+        await waiting
+        assert len(books.submitted()) == 2
+
+    play(main, options={"rate_limit": RateLimit(1, per=60.0)})
