@@ -1,4 +1,4 @@
-"""The grantor of one process: `Tokens` extended to `queue.Grantor`."""
+"""The grantor of one process: `Tokens` extended to `Grantor`."""
 
 from __future__ import annotations
 
