@@ -116,7 +116,7 @@ class Server:
 
     def run(self, key: str, request: StoreRequest) -> StoreReply:
         self.requests += 1
-        reply = self._script.run(self._prefix + key, self.loop.time() + self.clock, request)
+        reply = self._script.run(self._prefix + key, virtual.exact_time() + self.clock, request)
         for channel, delay in self._script.hints:
             self.loop.call_later(self.latency / 2, self.ears[f"{channel} {key}"], delay)
         return reply
@@ -132,13 +132,13 @@ class Connection:
 
     async def exchange(self, key: str, request: StoreRequest) -> StoreReply:
         server = self.server
-        await asyncio.sleep(server.latency / 2)
+        await virtual.exchange(server.latency / 2)
         if server.frozen:
             await asyncio.Event().wait()
         if server.down or self.cut:
             raise StoreUnavailable("ConnectionError")
         reply = server.run(key, request)
-        await asyncio.sleep(server.latency / 2)
+        await virtual.exchange(server.latency / 2)
         return reply
 
     def listen(self, key: str, on_hint: Callable[[float], None]) -> None:
@@ -235,10 +235,10 @@ class World:
             await bucket.acquire(lane, deadline)
             sent = self.loop.time()
             seconds = PROFILES[self.profile](self.chance)
-            await asyncio.sleep(seconds / 2)
-            taken = self.counter.admit(self.loop.time())
-            self.arrivals.append(self.loop.time())
-            await asyncio.sleep(seconds / 2)
+            await virtual.exchange(seconds / 2)
+            self.arrivals.append(virtual.exact_time())
+            taken = self.counter.admit(self.arrivals[-1])
+            await virtual.exchange(seconds / 2)
             if not taken:
                 self.refused += 1
                 bucket.on_rate_limited()
@@ -271,6 +271,7 @@ def simulate(
     leads: int = 1000,
     lane: Lane = Lane.INTERACTIVE,
     stops: float = 0.0,
+    loop: type[virtual.VirtualLoop] = virtual.VirtualLoop,
 ) -> tuple[World, float]:
     """Send leads by one process as fast as it may; returns the seconds that it took.
 
@@ -292,4 +293,4 @@ def simulate(
             task.cancel()
         return world, world.loop.time() - start
 
-    return virtual.run(main)
+    return virtual.run(main, loop)
