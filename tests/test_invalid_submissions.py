@@ -53,12 +53,15 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"overwrite_fields": True, "update_empty_fields": True},
         "OverwriteFields and UpdateEmptyFields",
     ),
-    ("opportunity", {"opportunity_id": ""}, "ProspectOpportunityId"),
+    ("opportunity", {"opportunity_id": ""}, "ProspectOpportunityId: must be an id from LeadSquared."),
     ("opportunity", {"note": None}, "at least one"),
     ("call", {"call": [CALL]}, "needs details"),
     ("call", {"call": {}}, "at least one"),
     ("call", {"call": {**CALL, "StartTime": datetime(2026, 1, 2)}}, "StartTime"),  # noqa: DTZ001
-    *(("call", {"connector_key": key}, "connector") for key in ("", "..", "../../lead")),
+    *(
+        ("call", {"connector_key": key}, "LeadSquared, without spaces and slashes.")
+        for key in ("", "..", "../../lead")
+    ),
     ("any", {"operation": CALLS_LOG, "details": CALL, "lead": LEAD}, "no lead"),
     ("any", {"operation": LEADS_CAPTURE, "details": CALL, "lead": {"Phone": "1"}}, "no details"),
 ]

@@ -5,31 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
 from taskiq.exceptions import SendTaskError
 
 from leadsquared_async.client import LeadSquared, parts_of
-from leadsquared_async.delivery.hold import Hold
 from leadsquared_async.delivery.item_retries import (
-    ATTEMPTS,
-    HeldError,
     ItemState,
     final_state,
     is_of_the_item,
-    patient,
     pause_after,
 )
 from leadsquared_async.delivery.reasons import reason_of
 from leadsquared_async.errors import (
-    APIError,
     ClientClosed,
     ConfigurationError,
     ConnectionFailed,
@@ -45,6 +37,7 @@ from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered, Stor
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
 from leadsquared_async.integrations.taskiq.broker import KEY, STORE, StreamBroker, is_cancelled
 from leadsquared_async.integrations.taskiq.lease import Lease
+from leadsquared_async.integrations.taskiq.operation_sender import OperationSender
 from leadsquared_async.integrations.taskiq.payload import (
     Given,
     Payload,
@@ -55,17 +48,12 @@ from leadsquared_async.integrations.taskiq.payload import (
 )
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.logs import ClientEvents
-from leadsquared_async.models import Receipt
 from leadsquared_async.operations import OPERATIONS
-from leadsquared_async.resources.submit import send_encoded
-from leadsquared_async.retry import may_repeat
 from leadsquared_async.submissions import Submission
 from leadsquared_async.telemetry.gauges import Reading, watch
 
 __all__ = ["LeadSquaredTasks"]
 
-AT_ONCE = 32
-"""Concurrent tasks of one operation; with more, all would be sent before the first one fails."""
 LONGEST_PAUSE = 60.0
 HELD_PAUSE = 1.0
 """The shortest time in seconds before a held task is retried."""
@@ -125,8 +113,7 @@ class LeadSquaredTasks:
         self._client: LeadSquared | None = None
         self._events = ClientEvents(None)
         self._stopping: asyncio.Task[None] | None = None
-        self._holds: dict[str, Hold] = {}
-        self._places = defaultdict[str, asyncio.Semaphore](partial(asyncio.Semaphore, AT_ONCE))
+        self._senders: dict[str, OperationSender] = {}
         self._followed: set[asyncio.Task[None]] = set()
         self._callbacks: list[Callback] = []
         self._submitting = self._step(f"{name}.submit", self._submit)
@@ -187,10 +174,13 @@ class LeadSquaredTasks:
     @without_locals
     async def _submit(self, payload: Given, lease: Lease) -> None:
         submission = submission_of(payload)
-        hold = self._hold(submission.operation.name)
-        async with self._places[submission.operation.name]:
-            result = await self._result_of(submission, hold, lease)
+        operation = submission.operation.name
+        if operation not in self._senders:
+            self._senders[operation] = OperationSender(self._opened, operation, self._lane)
+        sender = self._senders[operation]
+        result = await sender.send(submission, lease)
         if result is None:
+            hold = sender.hold
             await self._retry(0.0 if hold.reason is None else max(HELD_PAUSE, hold.until_probe), lease)
         elif isinstance(result, LeadSquaredError):
             await self._failed(payload, result, lease)
@@ -199,58 +189,6 @@ class LeadSquaredTasks:
             await lease.done()
         else:
             await self._end(payload, ItemState.ACCEPTED, lease, request_id=result.request_id)
-
-    async def _result_of(
-        self, submission: Submission, hold: Hold, lease: Lease
-    ) -> Receipt | LeadSquaredError | None:
-        """Send it and update the hold; None if it is held."""
-        if hold.reason is not None:
-            if not hold.may_probe:
-                return None
-            hold.probe = lease
-        try:
-            receipt = await self._send(submission, hold, lease)
-        except HeldError:
-            return None
-        except LeadSquaredError as error:
-            if error.fault is Fault.LEAD:
-                if isinstance(error, APIError):  # errors raised by this package say nothing about LeadSquared
-                    hold.succeed()
-            elif error.scope is not None:
-                hold.fail(error)
-            return error
-        finally:
-            if hold.probe is lease:
-                hold.probe = None
-        hold.succeed()
-        return receipt
-
-    async def _send(self, submission: Submission, hold: Hold, lease: Lease) -> Receipt:
-        parts = parts_of(self._opened)
-        prepared = await parts.preparer.prepare(submission)
-        repeat = prepared.operation.idempotency(identified=prepared.identified)
-        is_repeatable = may_repeat(repeat, parts.sender.settings.retry)
-        if not is_repeatable and await lease.was_marked():
-            raise ConnectionFailed(
-                "the worker died while sending it: check whether it arrived before you send it again",
-                delivery=Delivery.UNKNOWN,
-            )
-
-        async def before_send() -> None:
-            if not hold.may_send(lease):
-                raise HeldError
-            if not is_repeatable:
-                try:
-                    await lease.mark()
-                except RedisError:
-                    raise HeldError from None  # if this worker dies, the next one must find the mark
-
-        sender = patient(parts.sender, 1 if hold.probe is lease else ATTEMPTS)
-        try:
-            return await send_encoded(sender, prepared, self._lane, before_send)
-        except LeadSquaredError as error:
-            error.safe_to_retry = error.safe_to_retry or is_repeatable  # its own is about its last attempt
-            raise
 
     async def _failed(self, payload: Given, error: LeadSquaredError, lease: Lease) -> None:
         # Deliveries do not count: a held task is delivered again and again without being sent.
@@ -416,6 +354,7 @@ class LeadSquaredTasks:
 
     async def _open(self, _state: object) -> None:
         self._client = client = await self._make_client().__aenter__()
+        self._senders.clear()
         self._events = parts_of(client).sender.events
         parts_of(client).sender.session.when_closing(
             watch(self, {"leadsquared.held": LeadSquaredTasks._held})
@@ -441,25 +380,12 @@ class LeadSquaredTasks:
         elif self._client is not None:
             await self._client.aclose(GRACE)
 
-    def _hold(self, operation: str) -> Hold:
-        if operation not in self._holds:
-            clock = asyncio.get_running_loop().time
-            self._holds[operation] = Hold(
-                "tasks",
-                f"every item of {operation}",
-                operation,
-                events=self._events,
-                clock=clock,
-                random=random.random,
-            )
-        return self._holds[operation]
-
     def _held(self) -> Iterator[Reading]:
         """The gauge of tasks on hold, by operation; it is read in any thread."""
         client = parts_of(self._opened).sender.session.options.name
-        for operation, hold in list(self._holds.items()):
+        for operation, sender in list(self._senders.items()):
             attributes = {"leadsquared.scope": operation, "leadsquared.client": client}
-            yield Reading(hold.has_failed, self, attributes)
+            yield Reading(sender.hold.has_failed, self, attributes)
 
     @property
     def _opened(self) -> LeadSquared:

@@ -1,4 +1,4 @@
-"""An answer of LeadSquared ends a hold; a fault of its own or too many rounds end a task."""
+"""A task ends whose answers have an invalid RequestID."""
 
 from __future__ import annotations
 
@@ -13,45 +13,18 @@ from leadsquared_async import (
     Fault,
     ItemState,
     LeadSquared,
-    LeadSquaredError,
     Scope,
     ServerError,
 )
 from leadsquared_async.delivery.item_retries import ROUNDS
 from leadsquared_async.integrations.taskiq.tasks import LeadSquaredTasks
-from leadsquared_async.submissions import capture_lead
-from tests.delivery.error_table import DOWN, ERRORS
 
 PAYLOAD = {"operation": "leads.capture", "content": "[]", "query": [], "suffix": [], "reference": None}
 
 
 def lease(failures: int) -> Any:
-    """Of a task that has been held for long."""
+    """Of a task that was delivered often."""
     return AsyncMock(task_id="1", deliveries=100, count_failure=AsyncMock(return_value=failures))
-
-
-@pytest.mark.parametrize(
-    ("error", "is_answer"),
-    ERRORS,
-    ids=[f"{type(error).__name__}-{error.fault}" for error, _ in ERRORS],
-)
-async def test_only_an_answer_ends_a_hold(error: LeadSquaredError, is_answer: bool) -> None:
-    """Every other error leaves the tasks held, and the pauses unchanged."""
-    tasks = LeadSquaredTasks(InMemoryBroker(), LeadSquared)
-    hold = tasks._hold("leads.capture")
-    pauses: list[float] = []
-
-    async def fail_while_others_fail(*_: object) -> None:
-        for _ in range(6):
-            hold._probe_at = 0.0
-            hold.fail(DOWN)
-        pauses.append(hold.until_probe)
-        raise error
-
-    with patch.object(tasks, "_send", fail_while_others_fail):
-        assert await tasks._result_of(capture_lead({"FirstName": "Bret"}), hold, lease(1)) is error
-    assert hold.may_send(object()) is is_answer
-    assert is_answer or hold.until_probe == pytest.approx(pauses[0], abs=1.0)
 
 
 @pytest.mark.parametrize(
