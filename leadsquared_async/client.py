@@ -35,7 +35,7 @@ from leadsquared_async.config import (
 from leadsquared_async.errors import ClientClosed, ConfigurationError
 from leadsquared_async.hosts import Hosts, hosts_from
 from leadsquared_async.http.call import Settings
-from leadsquared_async.http.redaction import init_without_locals, without_locals
+from leadsquared_async.http.redaction import call_without_locals, without_locals
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.http.session import Options, Session, Snapshot
 from leadsquared_async.limiter.interface import AsyncLimiterAdapter, Limiter
@@ -139,7 +139,7 @@ class LeadSquared(Requests, CustomCalls):
         ConfigurationError: an option is invalid, or keys or host are missing.
     """
 
-    @init_without_locals
+    @call_without_locals
     def __init__(
         self,
         *,
@@ -252,6 +252,7 @@ class LeadSquared(Requests, CustomCalls):
         """
         return submit(self._parts, submission, deadline=deadline)
 
+    @call_without_locals
     def submit_many(
         self,
         submissions: Iterable[Submission] | AsyncIterable[Submission],

@@ -25,7 +25,7 @@ from leadsquared_async.logs import Traceback
 from leadsquared_async.printable import one_line
 
 __all__ = [
-    "init_without_locals",
+    "call_without_locals",
     "masked",
     "redact_logs_of_task",
     "traceback_without_values",
@@ -59,14 +59,14 @@ def without_locals(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[A
     return call
 
 
-def init_without_locals(method: Callable[P, None]) -> Callable[P, None]:
-    """The same for a constructor."""
+def call_without_locals(method: Callable[P, T]) -> Callable[P, T]:
+    """The same for a constructor, and for a method that is not asynchronous."""
 
     @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
         handled = sys.exception()
         try:
-            method(*args, **kwargs)
+            return method(*args, **kwargs)
         except BaseException as error:
             _clear_frames(error, handled)
             raise
@@ -140,11 +140,13 @@ def masked(text: str, private: tuple[str, ...]) -> str:
     """
     looked_at = _unescaped(text[: _READ + _UNSURE])
     cut = {value[: len(looked_at)] for value in private}
+    cut |= set(map(_unescaped, cut))
     telling = {value for value in cut if len(value) >= _SHORTEST or not value.isascii()}
-    spellings = {
-        spelled(value, safe="", errors="replace") for value in telling for spelled in (quote, quote_plus)
+    telling |= {
+        _unescaped(spelled(value, safe="", errors="replace"))
+        for value in telling
+        for spelled in (quote, quote_plus)
     }
-    telling |= {_unescaped(spelling) for spelling in telling | spellings}
     spans = [match.span() for match in _ADDRESS.finditer(looked_at)]
     spans += _spans_of_words(looked_at, {value for value in cut - telling if value.isalnum()})
     spans += _spans_of_values(_folded(looked_at), {_folded(value) for value in telling if value})
@@ -152,19 +154,21 @@ def masked(text: str, private: tuple[str, ...]) -> str:
     return one_line(_without(shown, spans), _LONGEST).rstrip(".")
 
 
-_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});")
+_ESCAPE = re.compile(
+    r"\\+(?:u([0-9a-fA-F]{4})|([nrt\"/]))|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});"
+)
 _PERCENT_ESCAPE = re.compile(r"%(?:25)+(?=[0-9a-fA-F]{2})")
 
 
 def _unescaped(text: str) -> str:
-    """The text without escapes of HTML and JSON, percent-encoded at most once, with composed accents.
+    """The text on one line, without escapes of HTML and JSON, percent-encoded at most once, accents composed.
 
     A page, or a string inside JSON, repeats a value in them.
     """
     if "&" in text or "\\" in text:
         text = _ESCAPE.sub(_character, text)
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins pairs
-    text = _PERCENT_ESCAPE.sub("%", text)
+    text = " ".join(_PERCENT_ESCAPE.sub("%", text).split())
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -172,7 +176,10 @@ def _character(escape: re.Match[str]) -> str:
     """The character of an escape; letters and digits stay, since a key may be escaped as a whole."""
     from html import unescape  # noqa: PLC0415 - slow to import
 
-    character = chr(int(escape[1], 16)) if escape[1] else unescape(escape[0])
+    code, letter = escape.groups()
+    if letter:
+        return letter if letter in '"/' else " "
+    character = chr(int(code, 16)) if code else unescape(escape[0])
     return escape[0] if character.isascii() and character.isalnum() else character
 
 

@@ -9,7 +9,7 @@ from leadsquared_async.batch import FOLLOWED, Batch, Pending, Source
 from leadsquared_async.clock import clock
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.call import Call
-from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.redaction import call_without_locals, without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.models import QueueMetrics, Receipt, RequestStatus, read_metrics
 from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Operation, operation_named
@@ -76,6 +76,7 @@ class Requests(Resource):
         tracker = self._parts.trackers.of(self._operation_of(request, operation))
         return await outcome(tracker, request, seconds)
 
+    @call_without_locals
     def wait_many(
         self,
         requests: Iterable[Q] | AsyncIterable[Q],

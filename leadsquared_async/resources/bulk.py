@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from leadsquared_async.batch import Batch, Pending, Source
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
-from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.redaction import call_without_locals, without_locals
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
@@ -27,6 +27,7 @@ L = TypeVar("L", bound=Mapping[str, Any] | Submission)
 class Bulk(Resource):
     """Leads in calls of 25, processed immediately by the synchronous API, under a separate limit."""
 
+    @call_without_locals
     def create_or_update(
         self,
         leads: Iterable[L] | AsyncIterable[L],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from leadsquared_async.batch import Source
 from leadsquared_async.encoding import check_update_behavior
-from leadsquared_async.http.redaction import without_locals
+from leadsquared_async.http.redaction import call_without_locals, without_locals
 from leadsquared_async.models import Receipt
 from leadsquared_async.operations import ACTIVITIES_CREATE, CALLS_LOG, LEADS_CAPTURE, OPPORTUNITIES_CAPTURE
 from leadsquared_async.resources.accepted_requests import Requests
@@ -106,6 +106,7 @@ class Leads(Requests):
             deadline=deadline,
         )
 
+    @call_without_locals
     def capture_many(
         self,
         leads: Iterable[L] | AsyncIterable[L],

@@ -58,6 +58,7 @@ CALL = Call(
         ("a.b*c (d)", ("a.b*c", "(d)"), f"{MASK} {MASK}"),
         ("axbyc", ("a.b*c",), "axbyc"),
         ("\\d+", ("\\d+",), MASK),
+        ("is a list", (" is  ", "\na"), f"{MASK} {MASK} list"),
         ("Li lives in India, is a list", ("Li", "is", "In", ""), f"{MASK} lives in India, {MASK} a list"),
         ("李明 exists", ("李明",), f"{MASK} exists"),
         ("Jó exists", ("Jó",), f"{MASK} exists"),
@@ -161,6 +162,14 @@ def test_the_work_of_masking_is_bounded(text: str, values: tuple[str, ...]) -> N
 def test_a_value_is_masked_in_every_escape(escaped: str) -> None:
     """A server's page or nested JSON may repeat a value escaped for HTML, JSON or a URL."""
     assert masked(f"{escaped} is known", ("Zo\u00eb M\u00fcller-O'Brien <x>",)) == f"{MASK} is known"
+
+
+@pytest.mark.parametrize(
+    "escaped", ["12 Main\\nRoad", "12 Main\\\\r\\\\nRoad", "12  Main\tRoad", "12 Main&#10;Road"]
+)
+def test_a_value_of_several_lines_is_masked(escaped: str) -> None:
+    """A server may escape or collapse its line breaks, and trim it."""
+    assert masked(f"<{escaped}> is known", (" 12 Main\n\tRoad ",)) == f"<{MASK}> is known"
 
 
 @pytest.mark.parametrize(

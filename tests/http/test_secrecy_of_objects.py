@@ -259,6 +259,26 @@ async def test_a_bug_in_a_transport_is_raised_and_not_retried(kind: type[Excepti
     watch.assert_nothing_secret()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lsq: lsq.leads.capture_many(PERSON),
+        lambda lsq: lsq.leads.capture_many([PERSON], concurrency=0),
+        lambda lsq: lsq.leads.wait_many(PERSON),
+        lambda lsq: lsq.submit_many(PERSON),
+        lambda lsq: lsq.bulk.create_or_update(PERSON),
+    ],
+)
+async def test_a_method_that_is_not_asynchronous_clears_its_frames_too(
+    call: Callable[[LeadSquared], object],
+) -> None:
+    """The usual mistake, one lead instead of a list, keeps no lead in the frames of its traceback."""
+    async with answering(lambda request: httpx.Response(400)) as lsq:
+        with pytest.raises(ConfigurationError) as caught:
+            call(lsq)
+    assert_nothing_secret(shown(caught.value))
+
+
 async def test_what_the_caller_was_handling_keeps_its_frames() -> None:
     """Only the package's own errors are cleared, not the caller's context."""
 
