@@ -58,3 +58,15 @@ def test_a_mutant_changes_one_thing() -> None:
     made = {mutant.after for mutant in mutants.mutants_of(source)}
     assert {"self.b = a - 1", "self.b = a + 2", "pass", "return False", "if a < 2 or self.b:"} <= made
     assert {"if a <= 2 and self.b:", "if a >= 2 and self.b:"} <= made
+
+
+def test_a_mutant_changes_a_condition_of_a_statement() -> None:
+    """In the text of a query or a change; other texts, and those that create a table, stay."""
+    pytest.importorskip("cosmic_ray")
+    source = 'Q = f"SELECT a FROM b WHERE NOT c AND d > {e} LIMIT ?"\n'
+    made = {mutant.after for mutant in mutants.mutants_of(source)}
+    assert 'Q = f"SELECT a FROM b WHERE c AND d > {e} LIMIT ?"' in made
+    assert 'Q = f"SELECT a FROM b WHERE NOT c OR d > {e} LIMIT ?"' in made
+    assert 'Q = f"SELECT a FROM b WHERE NOT c AND d >= {e} LIMIT ?"' in made
+    for other in ("a = b", "NOT THIS", "CREATE INDEX a ON b (c) WHERE NOT d"):
+        assert not [*mutants.mutants_of(f"Q = {other!r}\n")]
