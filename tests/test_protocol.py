@@ -114,7 +114,7 @@ TABLE = [
     (200, UNKNOWN_FIELD[:-1] + f',"RequestID":"{GUID}"}}', lead),
     # the rate limit, under any status
     *[(status, LIMIT, throttled) for status in (200, 401, 403, 404, 429, 500, 503)],
-    *[(status, MESSAGE % A_SECOND, throttled) for status in (403, 429, 500)],
+    *[(status, MESSAGE % A_SECOND, throttled) for status in (400, 403, 429, 500)],
     (429, "", throttled),
     (429, MESSAGE % "Too Many Requests", throttled),
     (429, "<html>slow down</html>", throttled),
@@ -138,15 +138,17 @@ TABLE = [
     (404, "", not_found),
     (404, UNKNOWN_FIELD, not_found),
     (415, MESSAGE % "Unsupported Media Type", host),
-    *[(status, "", host) for status in (300, 301, 302, 399)],
+    *[(status, "", host) for status in (300, 301, 302, 304, 399)],
+    (303, "", (APIError, Delivery.UNKNOWN, *host[2:])),  # may follow a submission that was accepted
     (308, ACCEPTED, host),
+    (399, MESSAGE % A_SECOND, host),
     (405, "", host),
     (410, "", host),
     (422, "{}", host),
     (499, "", host),
     (100, "", host),
     # the body
-    (400, '{"Status":"Error","ExceptionType":"JsonException","ExceptionMessage":"bad"}', body),
+    *[(status, '{"Status":"Error","ExceptionType":"JsonException"}', body) for status in (400, 413)],
     (400, "", body),
     (413, MESSAGE % "Request Too Long", body),
     # failed, or nobody knows
@@ -222,6 +224,8 @@ TABLE = [
     (203, ACCEPTED, unknown),
     (204, "", unknown),
     (206, ACCEPTED, unknown),
+    (299, ACCEPTED, unknown),
+    (199, ACCEPTED, host),
 ]
 
 
@@ -252,6 +256,9 @@ def test_what_an_answer_means(status: int, content: str, row: Any) -> None:
         (200, "\ufeff", accepted),
         (204, "", accepted),
         (206, "{}", accepted),
+        (299, "{}", accepted),
+        (199, "{}", host),
+        (300, "{}", host),
         (200, "false", accepted),
         (200, "<html>", unknown),
         (204, "x", unknown),
@@ -270,6 +277,9 @@ def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> 
     assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == row
 
 
+MOVED = "the host redirects (%s) to another address, and redirects with keys are not followed: check the host"
+
+
 @pytest.mark.parametrize(
     ("status", "content", "summary"),
     [
@@ -285,6 +295,8 @@ def test_what_an_answer_to_a_read_means(status: int, content: str, row: Any) -> 
         (408, "", "LeadSquared timed out (408)"),
         (413, "", "the body is too large for LeadSquared (413)"),
         (415, "", "the host does not accept JSON (415): check the host"),
+        (300, "", MOVED % 300),
+        (399, "", MOVED % 399),
         (418, "", "the host rejected the call (418): check the host"),
         (429, "", "the account is over its rate limit (429)"),
         (429, QUOTA, "the account's daily quota of calls is used up"),
@@ -380,6 +392,7 @@ def test_what_no_answer_means(
     outcome = outcome_without_answer(sent=sent, timed_out=timed_out, cause="it broke")
     assert (outcome.delivery, outcome.retry, outcome.error) == (delivery, again, error)
     assert (outcome.fault, outcome.summary, outcome.counted) == (Fault.SERVER, "it broke", not sent)
+    assert outcome.scope is (Scope.OPERATION if sent else Scope.SERVER)
     assert not outcome.succeeded
 
 
