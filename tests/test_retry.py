@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenacity import AsyncRetrying, RetryCallState
 
-from leadsquared_async import Delivery, Fault, RetryPolicy, Scope, ServerError
+from leadsquared_async import Delivery, Fault, Rejected, RetryPolicy, Scope, ServerError
 from leadsquared_async.http.run import Attempt, retrying
 from leadsquared_async.operations import Idempotency
 from leadsquared_async.protocol import Outcome, RetryHint
@@ -161,10 +161,13 @@ def test_a_dotnet_exception_has_three_attempts(
 @pytest.mark.parametrize(("exceptions", "is_rejected"), [(1, False), (2, False), (3, True)])
 def test_a_dotnet_exception_that_persists_is_a_rejection(exceptions: int, is_rejected: bool) -> None:
     """Fewer of them may be the outage that the other attempts met."""
-    what = outcome(Delivery.UNKNOWN, RetryHint.A_FEW_TIMES)
+    what = outcome(Delivery.UNKNOWN, RetryHint.A_FEW_TIMES, status_code=500)
     last = without_attempts_left(what, exceptions)
-    assert (last.delivery is Delivery.REJECTED) is is_rejected
     assert is_rejected or last is what
+    if is_rejected:
+        assert (last.delivery, last.fault, last.scope) == (Delivery.REJECTED, Fault.LEAD, Scope.LEAD)
+        assert (last.retry, last.error) == (RetryHint.NO, Rejected)
+        assert last.summary == "LeadSquared failed to process it each time (500)"
 
 
 def test_the_default_policy() -> None:
