@@ -296,12 +296,12 @@ class RowStates(Connection):
         )
         return found.fetchone() is not None
 
-    def _change(self, row: int, now: float, attempts: int = 0, extra: str = "", **columns: Any) -> int:
+    def _change(self, row: int, now: float, attempts: int, extra: str = "", **columns: Any) -> None:
         names = ", ".join(f"{name} = ?" for name in columns)
-        return self.connection.execute(
+        self.connection.execute(
             f"UPDATE items SET {names}, changed_at = ?, attempts = attempts + ?{extra} WHERE id = ?",  # noqa: S608
             (*columns.values(), now, attempts, row),
-        ).rowcount
+        )
 
     def _release(self, identity: object) -> None:
         """Release the next row of an identity, unless another is being sent or followed."""

@@ -108,7 +108,7 @@ class Store(RowStates):
             identity = self._identity_of(submission)
             values = {"content": submission.content, "identified": submission.identified}
         values |= {"state": "pending", "is_open": 1, "is_ready": identity is None, "identity": identity}
-        self._change(row, now, reason=None, request_id=None, is_called_back=1, **values)
+        self._change(row, now, 0, reason=None, request_id=None, is_called_back=1, **values)
         self._release(identity)
 
     def _requeueable(self, row: int) -> OutboxItem:
