@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,7 @@ from leadsquared_async import (
 )
 from leadsquared_async.errors import ABOUT_DUPLICATE
 from leadsquared_async.protocol import (
+    MAX_BODY,
     ExpectedBody,
     Outcome,
     Reply,
@@ -313,6 +315,7 @@ def test_the_words_of_an_outcome(status: int, content: str, summary: str) -> Non
 
 def test_a_long_answer_is_no_json() -> None:
     """An answer that was cut off at 1 MB is not decoded, even if its first MB could be."""
+    assert MAX_BODY == 1_000_000
     for expect in ExpectedBody:
         outcome = outcome_of(200, ACCEPTED, expect=expect, cut_off=True)
         assert (outcome.error, outcome.delivery, outcome.fault, outcome.scope, outcome.retry) == unknown
@@ -332,6 +335,16 @@ def test_what_was_said_is_kept_by_name_and_not_shown() -> None:
     assert outcome.data["Status"] == "Error"
     assert "bret" not in repr(outcome)
     assert "bret" not in repr(Reply(500, {"x": "bret"}, "bret"))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(Reply(200, {}, ""), "body"), (outcome_of(200, ACCEPTED), "summary")]
+)
+def test_answers_and_outcomes_are_values(value: Any, name: str) -> None:
+    """They cannot be changed, so that whoever passes one on knows what arrives."""
+    assert not hasattr(value, "__dict__")
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, name, "other")
 
 
 @pytest.mark.parametrize(
@@ -393,6 +406,7 @@ def test_what_no_answer_means(
     assert (outcome.delivery, outcome.retry, outcome.error) == (delivery, again, error)
     assert (outcome.fault, outcome.summary, outcome.counted) == (Fault.SERVER, "it broke", not sent)
     assert outcome.scope is (Scope.OPERATION if sent else Scope.SERVER)
+    assert not outcome.throttled
     assert not outcome.succeeded
 
 
