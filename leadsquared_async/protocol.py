@@ -6,7 +6,6 @@ status alone is not enough (apidocs.leadsquared.com, "Error handling", and repor
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -279,7 +278,8 @@ def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: Exp
         return _wrong_region(parsed) or _BAD_KEYS if status == 401 else _BY_STATUS[status]
     if refused is not None and not (refused is _EXCEPTION and status in {400, 413}):
         return refused
-    if status in _SUBMITTED or (expected is ExpectedBody.JSON and 200 <= status < 300):
+    is_success = 200 <= status < 300
+    if status in _SUBMITTED or (is_success and expected is ExpectedBody.JSON):
         return _success_or_not(reply, parsed, data, expected)
     if 300 <= status < 400:
         return _redirect(status, reply.headers.get("location", ""))
@@ -288,7 +288,7 @@ def _classification(reply: Reply, parsed: _ParsedError, data: Any, expected: Exp
         return _unknown(Scope.OPERATION, retry, f"LeadSquared failed ({status})")
     if status in _BY_STATUS_ALONE:
         return _BY_STATUS_ALONE[status]
-    if 200 <= status < 300:
+    if is_success:
         return _NO_ID
     return _of_account(APIError, Scope.OPERATION, f"the host rejected the call ({status}): check the host")
 
@@ -371,7 +371,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         pause = float(value) if re.fullmatch(r"\s*\d+(\.\d*)?\s*", value) else _until(value, now)
     except (ValueError, OverflowError, TypeError):
         return None
-    return pause if math.isfinite(pause) and 0 <= pause <= MAX_RETRY_AFTER else None
+    return pause if pause <= MAX_RETRY_AFTER else None
 
 
 def _until(date: str, now: datetime) -> float:
