@@ -16,7 +16,7 @@ from leadsquared_async.outbox.connection import Connection
 from leadsquared_async.outbox.items import Ticket
 from leadsquared_async.outbox.rows import BEFORE_ALL, CLAIMED, FILES, FORMS, Row, row_of
 
-__all__ = ["ERASED", "FOLLOWED", "RowStates", "places"]
+__all__ = ["ERASED", "RowStates", "places"]
 
 ERASED = (
     "content = NULL, suffix = '[]', "
@@ -25,9 +25,8 @@ ERASED = (
 """Erases all personal data: the values, and the ids in the path and the query."""
 
 _TO_SEND = "INDEXED BY items_to_send WHERE state = 'pending' AND is_ready"
+"""The index is named because SQLite would otherwise scan a million other rows by state."""
 _NEXT = "operation = ? AND lane = ? AND id > ? ORDER BY id LIMIT ?"
-FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
-"""The indexes are named because SQLite would otherwise scan a million other rows by state."""
 _PUT = (
     "INSERT INTO items (key, digest, operation, lane, identity, identified, content, query, suffix, "
     "reference, traceparent, put_at, changed_at, is_open, state, is_ready) "

@@ -13,7 +13,7 @@ from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import OutboxError
 from leadsquared_async.outbox.erasure import is_of, may_be_of, needs_more_than_a_lead
 from leadsquared_async.outbox.items import OutboxItem
-from leadsquared_async.outbox.row_states import ERASED, FOLLOWED, RowStates, places
+from leadsquared_async.outbox.row_states import ERASED, RowStates, places
 from leadsquared_async.outbox.rows import (
     COLUMNS,
     UnreadableRowError,
@@ -26,6 +26,8 @@ from leadsquared_async.submissions import Submission
 
 __all__ = ["Store"]
 
+_FOLLOWED = "INDEXED BY items_followed WHERE state = 'accepted' AND is_open"
+"""The index is named for the same reason as in `row_states`."""
 _OPEN = (ItemState.PENDING, ItemState.SENDING, ItemState.ACCEPTED)
 
 
@@ -188,7 +190,7 @@ class Store(RowStates):
         return {state: put_at for state in _OPEN if (put_at := self._oldest(state)) is not None}
 
     def _oldest(self, state: ItemState) -> float | None:
-        of_it = FOLLOWED if state is ItemState.ACCEPTED else f"WHERE state = '{state}' AND is_open"
+        of_it = _FOLLOWED if state is ItemState.ACCEPTED else f"WHERE state = '{state}' AND is_open"
         found = self.connection.execute(
             f"SELECT put_at FROM items {of_it} ORDER BY id LIMIT 1"  # noqa: S608
         ).fetchone()

@@ -298,10 +298,12 @@ def test_rows_that_wait_for_a_deleted_row_are_released(states: RowStates) -> Non
     assert not states.release_orphans(9)
     states.connection.execute("UPDATE items SET is_ready = 0 WHERE id = ?", (lonely,))
     states.connection.execute("DELETE FROM items WHERE id = ?", (first,))
+    newest = put(states, lead(1, mx_N="4"))
+    assert next_ids(states) == [under_way]
     assert states.release_orphans(9)
     assert next_ids(states) == [second, lonely, under_way]
     assert not states.release_orphans(9)
-    assert [column(states, row, "is_ready") for row in (third, waits)] == [(0,), (0,)]
+    assert [column(states, row, "is_ready") for row in (third, newest, waits)] == [(0,), (0,), (0,)]
 
 
 def test_orphans_are_released_some_at_a_time(states: RowStates) -> None:
