@@ -227,6 +227,8 @@ def test_the_oldest_ready_rows_of_a_lane_are_next(states: RowStates) -> None:
 
 def test_rows_of_one_lead_go_one_after_another(states: RowStates) -> None:
     """The second is ready when the first is final, and the third when the second is."""
+    older = put(states, lead(9))
+    states.sending([(older, False)], NOW)
     first, second, third = (put(states, lead(1, mx_N=str(number))) for number in range(3))
     assert next_ids(states) == [first]
     states.sending([(first, False)], NOW)
