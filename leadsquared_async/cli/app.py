@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from leadsquared_async import __version__
+from leadsquared_async.cli.adopting import adopt
 from leadsquared_async.cli.commands import Interruptible, register
 from leadsquared_async.cli.connecting import Connection
 from leadsquared_async.cli.demo import demo
@@ -148,5 +149,5 @@ register(app, "Send a file", capture, check, submit)
 register(app, FOLLOW, status, wait)
 register(app, "The account", fields, metrics, doctor)
 register(app, "Without an account", demo, sandbox)
-register(outbox, None, stats, items, drain, serve, resolve, requeue, discard, forget, export, purge)
+register(outbox, None, stats, items, drain, serve, resolve, requeue, discard, forget, export, purge, adopt)
 app.add_typer(outbox, rich_help_panel=FOLLOW)

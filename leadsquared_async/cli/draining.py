@@ -17,6 +17,7 @@ from leadsquared_async.cli.options import BulkRate, NoConfirm, OutboxFiles, opti
 from leadsquared_async.cli.outboxes import check_files, counts_of, counts_text
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal
+from leadsquared_async.outbox import check_account
 from leadsquared_async.printable import one_line
 
 __all__ = ["drain"]
@@ -47,6 +48,8 @@ def drain(
     async def run(stop: Stop) -> tuple[Delivered, list[OutboxSnapshot]]:
         async with replace(connection, bulk_rate=bulk_rate).client() as lsq, AsyncExitStack() as stack:
             outboxes = [await stack.enter_async_context(Outbox(path)) for path in files]
+            for outbox in outboxes:
+                await check_account(outbox, lsq)
             delivered = await deliver(
                 outboxes, lsq, stop, terminal, confirm=not no_confirm, gives_up=not until_empty
             )

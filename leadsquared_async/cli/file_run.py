@@ -43,6 +43,7 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary, show_check, show_plan
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.fields import FieldChecker
+from leadsquared_async.outbox import check_account
 
 __all__ = ["FileRun"]
 
@@ -142,6 +143,8 @@ class FileRun:
             self.terminal.say(f"outbox: {self.path}")
             checker = await self._fields(lsq, within=WITHIN)
             outbox = None if self.is_first else await stack.enter_async_context(Outbox(self.path))
+            if outbox is not None:
+                await check_account(outbox, lsq)
             if outbox is not None and self.file is not None:
                 self.name = await name_in(outbox, self.file)
             instance = await instance_at(self.origin)

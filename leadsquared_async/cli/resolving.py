@@ -23,7 +23,7 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
-from leadsquared_async.outbox import mark_delivered
+from leadsquared_async.outbox import check_account, mark_delivered
 from leadsquared_async.printable import one_line
 
 __all__ = ["resolve"]
@@ -156,6 +156,7 @@ async def _resolve(
         if not items:
             return [], done
         async with connection.client(quick=True) as client:
+            await check_account(outbox, client)
             lsq = client.with_options(lane=Lane.BATCH)
             lag = after + await _queue_delay(lsq, terminal)
             findings = [await _look_for(lsq, item, lag) for item in items]

@@ -3,6 +3,8 @@
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.outbox.files import place_of
 from leadsquared_async.outbox.for_commands import (
+    adopt,
+    check_account,
     delivering,
     is_locked_out,
     mark_delivered,
@@ -24,6 +26,8 @@ __all__ = [
     "OutboxSnapshot",
     "Ticket",
     "UnreadableRowError",
+    "adopt",
+    "check_account",
     "delivering",
     "is_locked_out",
     "mark_delivered",

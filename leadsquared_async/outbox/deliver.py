@@ -13,6 +13,7 @@ from leadsquared_async.errors import LeadSquaredError, OutboxError
 from leadsquared_async.http.sender import Sender
 from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.operations import BULK_MOST, OPERATIONS
+from leadsquared_async.outbox.file_account import FileAccount
 from leadsquared_async.outbox.recovery import recover
 from leadsquared_async.outbox.row_calls import RowCalls
 from leadsquared_async.outbox.rows import BULK, FILES, FORMS, Row
@@ -58,13 +59,15 @@ class Deliverer:
         sender: Sender,
         follow: Callable[[Row], None],
         *,
+        account: FileAccount,
         put_before: int | None,
     ) -> None:
         self._writer = writer
         self._settler = settler
         self._holds = holds
+        self._account = account
         self._follow = follow
-        self._calls = RowCalls(settler, holds, sender)
+        self._calls = RowCalls(settler, holds, sender, account)
         self._fresh: set[asyncio.Task[None]] = set()
         self._waiting_bulk: list[Row] | None = None
         self._unknown_at = 0.0
@@ -242,6 +245,7 @@ class Deliverer:
             row.request_id = receipt.request_id
             await self._settler.accepted(row, receipt.attempts, receipt.request_id)
             self._follow(row)
+            await self._account.accepted()
 
     async def _deliver_bulk(self, rows: list[Row]) -> None:
         found = [(row, it) for row in rows if (it := await self._calls.read(row)) is not None]
@@ -270,3 +274,4 @@ class Deliverer:
             await self._settler.confirmed(
                 row, outcome.status.lead_id, outcome.status.created, outcome.attempts
             )
+            await self._account.accepted()

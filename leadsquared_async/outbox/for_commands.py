@@ -6,17 +6,21 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
-from leadsquared_async.client import LeadSquared
+from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.item_retries import ItemState
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused
 from leadsquared_async.outbox.arguments import traceparent
+from leadsquared_async.outbox.file_account import adopt as adopt_keys
+from leadsquared_async.outbox.file_account import check
 from leadsquared_async.outbox.items import OutboxItem, Ticket
 from leadsquared_async.outbox.outbox import Outbox, lifecycle_of
 from leadsquared_async.outbox.rows import AT_ONCE, BEFORE_ALL, FILES, WITHOUT_VALUES
 from leadsquared_async.outbox.store import Store
 
 __all__ = [
+    "adopt",
+    "check_account",
     "delivering",
     "is_locked_out",
     "mark_delivered",
@@ -43,6 +47,18 @@ def is_locked_out(outbox: Outbox) -> bool:
     """Whether an outbox with a client waits for another process, which delivers."""
     service = lifecycle_of(outbox).service
     return service is not None and not service.has_lock
+
+
+async def check_account(outbox: Outbox, client: LeadSquared) -> None:
+    """Raise OutboxError if a client with fixed keys is of another account than an open outbox."""
+    if (keys := parts_of(client).sender.session.credentials.known) is not None:
+        await lifecycle_of(outbox).opened().read(check, outbox.path, keys)
+
+
+async def adopt(outbox: Outbox, client: LeadSquared) -> None:
+    """Let a client with fixed keys deliver an open outbox, whichever account has delivered it."""
+    if (keys := parts_of(client).sender.session.credentials.known) is not None:
+        await lifecycle_of(outbox).opened().write(adopt_keys, keys)
 
 
 async def mark_delivered(outbox: Outbox, row: int, lead_id: str | None) -> bool:

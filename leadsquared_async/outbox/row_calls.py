@@ -23,11 +23,20 @@ from leadsquared_async.delivery.item_retries import (
     pause_after,
 )
 from leadsquared_async.encoding import EncodedSubmission
-from leadsquared_async.errors import APIError, ClientClosed, Delivery, Fault, LeadSquaredError, Scope
+from leadsquared_async.errors import (
+    APIError,
+    ClientClosed,
+    Delivery,
+    Fault,
+    LeadSquaredError,
+    OutboxError,
+    Scope,
+)
 from leadsquared_async.events import DeliveryStopped
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
 from leadsquared_async.http.run import BeforeSend
 from leadsquared_async.http.sender import Sender
+from leadsquared_async.outbox.file_account import FileAccount
 from leadsquared_async.outbox.rows import BULK, Row, UnreadableRowError, stored, write_named
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.retry import may_repeat
@@ -49,9 +58,10 @@ class RowCalls:
         ended: why sending has stopped; None while it continues.
     """
 
-    def __init__(self, settler: Settler, holds: Holds, sender: Sender) -> None:
+    def __init__(self, settler: Settler, holds: Holds, sender: Sender, account: FileAccount) -> None:
         self._settler = settler
         self._holds = holds
+        self._account = account
         self._sender = patient(sender, ATTEMPTS)
         self._probing = patient(sender, 1)
         self._events = sender.events
@@ -137,6 +147,7 @@ class RowCalls:
                 raise HeldError
 
         async def before_send() -> None:
+            await self._check_account()
             check()
             if not await self._settler.sending(rows):  # on each attempt: a row may have been forgotten since
                 raise HeldError
@@ -161,6 +172,15 @@ class RowCalls:
             self._holds.succeed(operation)
             return result
         return None
+
+    async def _check_account(self) -> None:
+        """Stop sending if a callable has returned the keys of another account than the file's."""
+        try:
+            refusal = await self._account.refusal()
+        except OutboxError:
+            raise HeldError from None
+        if refusal is not None:
+            self.end(refusal)
 
     def _before_retry(self, rows: list[Row], delivery: Delivery) -> None:
         if delivery is Delivery.UNKNOWN:

@@ -19,6 +19,7 @@ from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.events import DeliveryStopped
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.outbox.deliver import Deliverer
+from leadsquared_async.outbox.file_account import FileAccount
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.follow import Confirmer
 from leadsquared_async.outbox.rows import Row
@@ -94,6 +95,7 @@ class Service:
         self._settler = settler
         self._holds = holds
         self._client = client
+        self._account = FileAccount(path, writer, parts_of(client).sender.session.credentials)
         self._events = parts_of(client).sender.events
         self._confirm = confirm
         self._keep_rejected = keep_rejected
@@ -142,7 +144,13 @@ class Service:
         return self._settler.is_own(asyncio.current_task())
 
     async def start(self) -> None:
-        """Deliver once no other process does; raises OutboxError if the lock file cannot be used."""
+        """Deliver once no other process does.
+
+        Raises:
+            OutboxError: the file is another account's, or the lock file cannot be used.
+        """
+        if (refusal := await self._account.refusal()) is not None:
+            raise refusal
         self.has_lock = self._lock.acquire()
         if self.has_lock:
             try:
@@ -204,7 +212,13 @@ class Service:
 
         uncalled = await self._settler.uncalled()  # before other rows become final
         deliverer = Deliverer(
-            self._writer, self._settler, self._holds, sender, follow, put_before=self._put_before
+            self._writer,
+            self._settler,
+            self._holds,
+            sender,
+            follow,
+            account=self._account,
+            put_before=self._put_before,
         )
         self._deliverer = deliverer
         if self._confirm:

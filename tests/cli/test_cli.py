@@ -71,6 +71,7 @@ def test_there_are_all_commands() -> None:
         "forget",
         "export",
         "purge",
+        "adopt",
     ]
     assert commands_of(app) == [
         *("capture", "check", "submit", "status", "wait", "fields", "metrics", "doctor", "demo", "sandbox"),

@@ -232,6 +232,25 @@ async def test_a_person_decides_on_one_row(tmp_path: Path) -> None:
         assert (both.code, "pass either --delivered or --requeue" in both.err) == (2, True)
 
 
+async def test_another_accounts_keys_are_refused_until_adopted(tmp_path: Path) -> None:
+    """Its leads are not there, so it would send them again: `resolve` and `drain` exit with 2."""
+    other = {"LEADSQUARED_ACCESS_KEY": "u$r" + "f" * 32, "LEADSQUARED_API_KEY": "F" * 40}
+    async with Sandbox() as sandbox:
+        path = tmp_path / "leads.outbox"
+        async with client_of(sandbox) as lsq, Outbox(path, lsq) as outbox:
+            await outbox.put(lead(0), reference="row-0")
+            await outbox.drained()
+        await unknown_rows(path)
+        env = with_fields(sandbox, **other)
+        for command in ("resolve", "drain"):
+            done = await run("outbox", command, path, env=env)
+            assert (done.code, f"leadsquared outbox adopt {path}" in done.err) == (2, True)
+        done = await run("outbox", "adopt", path, env=env)
+        assert (done.code, done.out) == (0, "1 file adopted: the keys that are set may deliver\n")
+        assert (await run("outbox", "resolve", path, env=env)).code == 4  # these keys are rejected
+        assert (await resolve(sandbox, path)).code == 2
+
+
 async def test_an_account_level_error_changes_nothing(tmp_path: Path) -> None:
     """Exit status 4, as of every command; without a synchronous host 2."""
     async with Sandbox() as sandbox:

@@ -323,6 +323,7 @@ async def test_only_an_answer_ends_the_hold_of_other_rows(
 ) -> None:
     """Any other error leaves the rows held, and the pause between probes unchanged."""
     settler: Any = Settler()
+    account: Any = None  # no row is sent
     sender = parts_of(LeadSquared(**KEYS, host="http://127.0.0.1:9")).sender
     holds = Holds("test", sender.events, OPERATIONS, asyncio.get_running_loop().time, lambda: 0.5)
     name = BULK_CREATE_OR_UPDATE.name if rows else LEADS_CAPTURE.name
@@ -333,7 +334,7 @@ async def test_only_an_answer_ends_the_hold_of_other_rows(
     pause = hold.until_probe
     assert pause > 10.0
     failed = [row(number, name) for number in range(max(1, rows))]
-    await asyncio.wait_for(RowCalls(settler, holds, sender).fail(failed, error), 1)
+    await asyncio.wait_for(RowCalls(settler, holds, sender, account).fail(failed, error), 1)
     assert (hold.reason is None) is is_answer
     assert is_answer or (hold.is_certain and hold.until_probe == pytest.approx(pause, abs=1.0))
 

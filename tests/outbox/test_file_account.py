@@ -1,0 +1,85 @@
+"""An outbox is delivered to one account: the one that has accepted its leads."""
+
+from __future__ import annotations
+
+import pytest
+
+from leadsquared_async import Credentials, Outbox, OutboxError
+from tests.clients import KEYS
+from tests.outbox.machine import Machine, by_state, lead, played, until
+
+OTHER = {"access_key": "u$r" + "f" * 32, "secret_key": "f" * 40, "api_key": "F" * 40}
+REFUSED = "delivered to another account.* leadsquared outbox adopt "
+
+
+async def delivered(machine: Machine) -> None:
+    """A file with one lead that the account has accepted, and one that waits."""
+    async with machine.process() as outbox:
+        await outbox.put(lead(1))
+        await outbox.drained()
+    async with Outbox(machine.path) as outbox:
+        await outbox.put(lead(2))
+
+
+@played()
+async def test_keys_of_another_account_deliver_nothing(machine: Machine) -> None:
+    """The outbox does not open with them, the error names the way on, and the rows stay."""
+    await delivered(machine)
+    sent = len(machine.books.arrivals)
+    with pytest.raises(OutboxError, match=REFUSED):
+        async with machine.process(OTHER):
+            pass
+    assert len(machine.books.arrivals) == sent
+    async with Outbox(machine.path) as outbox:
+        assert await by_state(outbox) == {"confirmed": 1, "pending": 1}
+
+
+@pytest.mark.parametrize("replaced", ["access_key", "secret_key", "api_key"])
+@played()
+async def test_one_replaced_key_needs_no_step(machine: Machine, replaced: str) -> None:
+    """Another user's access key, or another x-api-key: either alone is the same account."""
+    await delivered(machine)
+    async with machine.process({replaced: OTHER[replaced]}) as outbox:
+        assert outbox.path.exists()
+
+
+@played()
+async def test_keys_that_delivered_nothing_do_not_count(machine: Machine) -> None:
+    """A first run with keys that the account rejects leaves the file to the right ones."""
+    async with machine.process(OTHER) as outbox:
+        await outbox.put(lead(1))
+
+        async def is_held() -> bool:
+            return (await outbox.snapshot()).blocked is not None
+
+        await until(is_held)
+    async with machine.process() as outbox:
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 1}
+
+
+@played()
+async def test_a_callable_that_returns_the_keys_of_another_account_ends_delivery(machine: Machine) -> None:
+    """They are known at the first call only: it is not made, and `blocked` has the reason."""
+    await delivered(machine)
+    sent = len(machine.books.arrivals)
+
+    async def keys() -> Credentials:
+        return Credentials(**OTHER)
+
+    options = {**dict.fromkeys(KEYS), "credentials": keys}
+    async with machine.process(options) as outbox:
+        with pytest.raises(OutboxError, match=REFUSED):
+            await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 1, "pending": 1}
+    assert len(machine.books.arrivals) == sent
+
+
+@played()
+async def test_the_file_does_not_hold_the_keys(machine: Machine) -> None:
+    """Only salted digests: no key is readable in the file."""
+    await delivered(machine)
+    content = machine.path.read_bytes()
+    assert b"account" in content
+    for key in KEYS.values():
+        assert key.encode() not in content
