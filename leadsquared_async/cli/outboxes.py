@@ -14,7 +14,7 @@ from leadsquared_async.cli.durations import seconds_of, spoken
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.options import FailOn, OutboxFiles, option
 from leadsquared_async.cli.terminal import Terminal, counted
-from leadsquared_async.delivery.reasons import kind_of
+from leadsquared_async.delivery.reasons import kind_of, kind_of_unknown
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox import UnreadableRowError, note_of
 from leadsquared_async.printable import one_line
@@ -357,8 +357,14 @@ def row_of(path: Path, item: OutboxItem) -> dict[str, Any]:
         "request_id": item.request_id,
         "lead_id": item.lead_id,
         "created": item.created,
-        "kind": kind_of(item.reason) if item.state is ItemState.REJECTED else None,
+        "kind": _kind_of(item),
     }
+
+
+def _kind_of(item: OutboxItem) -> str | None:
+    if item.state is ItemState.UNKNOWN:
+        return kind_of_unknown(item.reason)
+    return kind_of(item.reason) if item.state is ItemState.REJECTED else None
 
 
 def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> tuple[str, str] | None:

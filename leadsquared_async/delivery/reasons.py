@@ -11,9 +11,13 @@ from collections.abc import Collection
 
 from leadsquared_async.errors import LeadSquaredError, exception_in
 
-__all__ = ["OTHER", "kind_of", "reason_of"]
+__all__ = ["KILLED", "LOST", "OTHER", "UNREADABLE", "kind_of", "kind_of_unknown", "reason_of"]
 
 OTHER = "another reason"
+KILLED = "the process was killed while the call was under way"
+LOST = "it was accepted, but"
+UNREADABLE = "it may have been sent, and the row can no longer be read"
+"""How the reasons of unknown rows begin; LeadSquared's words may follow."""
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _ABOUT_NAMES = frozenset({"MXUnknownAttributeException"})
@@ -31,6 +35,15 @@ def kind_of(reason: str | None, attributes: Collection[str] = ()) -> str:
         return kind or OTHER
     named = sorted({word for word in _WORD.findall(reason or "") if word in attributes})
     return f"{kind} ({', '.join(named)})" if named else kind
+
+
+def kind_of_unknown(reason: str | None) -> str:
+    """Why it is unknown whether an item arrived, without LeadSquared's words."""
+    text = reason or ""
+    if text.startswith(LOST):
+        return "it was accepted, but its outcome cannot be fetched"
+    ours = next((known for known in (KILLED, UNREADABLE) if text.startswith(known)), None)
+    return ours or exception_in(text) or "no answer says whether it arrived"
 
 
 def reason_of(error: LeadSquaredError) -> str:

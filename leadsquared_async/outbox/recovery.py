@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leadsquared_async.delivery.item_retries import ItemState
+from leadsquared_async.delivery.reasons import KILLED
 from leadsquared_async.errors import ConnectionFailed, Delivery
 from leadsquared_async.http.redaction import without_locals
 from leadsquared_async.outbox.row_calls import RowCalls
@@ -14,7 +15,7 @@ __all__ = ["recover"]
 
 SOME = 100
 """Rows read at a time."""
-DIED = "the process died while sending it: check whether it arrived before you send it again"
+DIED = f"{KILLED}: check whether it arrived before you send it again"
 
 
 @without_locals

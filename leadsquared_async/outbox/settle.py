@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from leadsquared_async.delivery.item_retries import ItemState
-from leadsquared_async.delivery.reasons import reason_of
+from leadsquared_async.delivery.reasons import LOST, UNREADABLE, reason_of
 from leadsquared_async.errors import (
     ClientClosed,
     Delivery,
@@ -108,13 +108,13 @@ class Settler:
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
         """End an accepted row whose RequestID LeadSquared does not know."""
-        await self._bury(row, ItemState.UNKNOWN, error, f"it was accepted, but {error}")
+        await self._bury(row, ItemState.UNKNOWN, error, f"{LOST} {error}")
 
     async def unreadable(self, row: Row, flaw: UnreadableRowError) -> None:
         """End a row that cannot be read, because another version or program has written it."""
         if row.is_sending or row.attempts:
             flaw.delivery = Delivery.UNKNOWN
-            reason = f"it may have been sent, and the row can no longer be read: {flaw}"
+            reason = f"{UNREADABLE}: {flaw}"
             await self._bury(row, ItemState.UNKNOWN, flaw, reason)
         else:
             reason = f"it was not sent, because the row cannot be read: {flaw}"

@@ -18,6 +18,7 @@ import pytest
 from leadsquared_async import ItemState, Outbox, submissions
 from leadsquared_async.cli import exporting
 from leadsquared_async.cli.terminal import Terminal as Shown
+from leadsquared_async.delivery.reasons import KILLED
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.submissions import capture_lead
 from tests.cli.commands import (
@@ -204,6 +205,18 @@ async def test_stats_name_the_operation_that_is_held_alone(tmp_path: Path) -> No
     async with Sandbox(paths={"capture": None}) as sandbox:
         assert (await run("outbox", "drain", path, env=environment(sandbox))).code == 4
     assert "held: leads.capture only: " in (await run("outbox", "stats", path)).out
+
+
+async def test_unknown_rows_show_why(tmp_path: Path) -> None:
+    """`items` has the package's own words for each; what LeadSquared wrote is left out."""
+    path = buried(await outbox_of(tmp_path / "1.outbox", 1, 2), unknown=2)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE items SET reason = ? WHERE id = 1", (f"{KILLED}: check it",))
+        connection.execute("UPDATE items SET reason = ? WHERE id = 2", (f"{PLANTED} was not answered",))
+        connection.commit()
+    done = await run("outbox", "items", path, "--state", "unknown", "--json")
+    kinds = [json.loads(line)["kind"] for line in done.out.splitlines()]
+    assert kinds == [KILLED, "no answer says whether it arrived"]
 
 
 async def test_rows_show_their_operation(tmp_path: Path) -> None:

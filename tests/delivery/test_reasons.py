@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leadsquared_async.delivery.reasons import OTHER, kind_of
+from leadsquared_async.delivery.reasons import KILLED, LOST, OTHER, UNREADABLE, kind_of, kind_of_unknown
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,19 @@ from leadsquared_async.delivery.reasons import OTHER, kind_of
 def test_only_the_kind_of_a_reason_is_shown(reason: str | None, kind: str) -> None:
     """LeadSquared's words may hold a value; its exception's name and the user's own schema names do not."""
     assert kind_of(reason, {"mx_Foo", "mx_Bar"}) == kind
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (f"{KILLED}: check it", KILLED),
+        (f"{UNREADABLE}: its query is not JSON", UNREADABLE),
+        (f"{LOST} Bret has no such request", "it was accepted, but its outcome cannot be fetched"),
+        ("NullReferenceException: Bret", "NullReferenceException"),
+        ("Bret's answer was lost", "no answer says whether it arrived"),
+        (None, "no answer says whether it arrived"),
+    ],
+)
+def test_an_unknown_item_says_why_without_values(reason: str | None, kind: str) -> None:
+    """The beginning is this package's own; what LeadSquared wrote after it is not shown."""
+    assert kind_of_unknown(reason) == kind

@@ -22,6 +22,7 @@ from leadsquared_async import (
 from leadsquared_async.client import parts_of
 from leadsquared_async.delivery.hold import CERTAIN_AFTER, Holds
 from leadsquared_async.delivery.item_retries import ATTEMPTS, ROUNDS
+from leadsquared_async.delivery.reasons import KILLED
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE, OPERATIONS
 from leadsquared_async.outbox import settle
 from leadsquared_async.outbox.row_calls import RowCalls
@@ -203,7 +204,7 @@ async def test_what_was_on_its_way_in_a_crash_is_repeated_only_if_the_policy_say
         assert item.state == state
         if state == "unknown":
             assert item.lead == row
-            assert "check whether it arrived" in str(item.reason)
+            assert str(item.reason).startswith(f"{KILLED}: check whether it arrived")
         await asyncio.sleep(3.0)
     assert machine.operations["capture"] == (1 if state == "unknown" else 2)
 
