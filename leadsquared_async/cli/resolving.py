@@ -23,7 +23,7 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
-from leadsquared_async.outbox import check_account, mark_delivered
+from leadsquared_async.outbox import check_account, mark_delivered, update_behavior_of
 from leadsquared_async.printable import one_line
 
 __all__ = ["resolve"]
@@ -159,7 +159,7 @@ async def _resolve(
             await check_account(outbox, client)
             lsq = client.with_options(lane=Lane.BATCH)
             lag = after + await _queue_delay(lsq, terminal)
-            findings = [await _look_for(lsq, item, lag) for item in items]
+            findings = [await _look_for(outbox, lsq, item, lag) for item in items]
         if not terminal.as_json:
             headings = (
                 "Id",
@@ -202,7 +202,7 @@ async def _queue_delay(lsq: LeadSquared, terminal: Terminal) -> float:
         return 0.0
 
 
-async def _look_for(lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
+async def _look_for(outbox: Outbox, lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
     """What LeadSquared has of a row. Only an answer about the row's first value settles it."""
     finding = Finding(item, None, "look", "the lead does not show it")
     asked: list[str] = []
@@ -228,10 +228,10 @@ async def _look_for(lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
         return replace(finding, why="nothing to look for")
     if len(asked) > 1 and finding.lead is not None:
         return replace(finding, why=f"the lead with its {asked[-1]} has another {asked[0]}")
-    return _suggested(finding, lag)
+    return _suggested(finding, lag, await update_behavior_of(outbox, item.id))
 
 
-def _suggested(finding: Finding, lag: float) -> Finding:
+def _suggested(finding: Finding, lag: float, behavior: str | None) -> Finding:
     item, lead = finding.item, finding.lead
     if lead is not None:
         changed_at = lead.modified_at or lead.created_at
@@ -243,8 +243,11 @@ def _suggested(finding: Finding, lag: float) -> Finding:
             return replace(finding, suggestion="delivered", why="created or changed since")
     if (datetime.now(UTC) - item.changed_at).total_seconds() < lag:
         return replace(finding, suggestion="wait", why="may not be processed yet")
-    why = "not in LeadSquared" if lead is None else "not changed since"
-    return replace(finding, suggestion="requeue", why=why)
+    if lead is None:
+        return replace(finding, suggestion="requeue", why="not in LeadSquared")
+    if behavior is not None:
+        return replace(finding, why=f"not changed since, but with {behavior} it may have arrived")
+    return replace(finding, suggestion="requeue", why="not changed since")
 
 
 def _differs(name: str, value: object, lead: FoundLead) -> bool:

@@ -13,6 +13,7 @@ from leadsquared_async.outbox.for_commands import (
     set_note,
     states_in,
     states_of,
+    update_behavior_of,
     why_stopped,
 )
 from leadsquared_async.outbox.items import OutboxItem, OutboxSnapshot, Ticket
@@ -37,5 +38,6 @@ __all__ = [
     "set_note",
     "states_in",
     "states_of",
+    "update_behavior_of",
     "why_stopped",
 ]

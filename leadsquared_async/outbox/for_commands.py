@@ -29,6 +29,7 @@ __all__ = [
     "set_note",
     "states_in",
     "states_of",
+    "update_behavior_of",
     "why_stopped",
 ]
 
@@ -64,6 +65,12 @@ async def adopt(outbox: Outbox, client: LeadSquared) -> None:
 async def mark_delivered(outbox: Outbox, row: int, lead_id: str | None) -> bool:
     """Confirm an unknown row whose lead somebody has found; returns whether it was unknown."""
     return await lifecycle_of(outbox).opened().write(Store.mark_delivered, row, lead_id, time.time())
+
+
+async def update_behavior_of(outbox: Outbox, row: int) -> str | None:
+    """The `update_behavior` of a readable row that is not erased; None without one."""
+    submission = await lifecycle_of(outbox).opened().read(Store.submission, row)
+    return None if submission is None else submission.query.get("LeadUpdateBehavior")
 
 
 def why_stopped(outbox: Outbox) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 from leadsquared_async import Outbox
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Faults, Sandbox
-from leadsquared_async.submissions import capture_lead, create_activity
+from leadsquared_async.submissions import UpdateBehavior, capture_lead, create_activity
 from leadsquared_async.testing import client_of
 from tests.cli.commands import PLANTED, Finished, run, with_fields
 from tests.cli.test_outbox_command import buried, lead
@@ -159,6 +159,21 @@ async def test_a_lead_that_has_not_changed_since_was_not_updated(tmp_path: Path)
         done = await resolve(sandbox, path, "--json")
     assert done.json["rows"][0]["suggestion"] == "requeue"
     assert done.json["rows"][0]["found"] is not None
+
+
+@pytest.mark.parametrize("behavior", ["DoNotUpdate", "UpdateOnlyEmptyFields"])
+async def test_an_update_behavior_may_leave_no_trace(behavior: UpdateBehavior, tmp_path: Path) -> None:
+    """A row that LeadSquared took without changing the lead is not sent again: a person decides."""
+    path = tmp_path / "leads.outbox"
+    async with Sandbox() as sandbox:
+        await arrive(sandbox, lead(1))
+        for known in sandbox.books.leads.values():
+            known.created_at = known.modified_at = -60.0
+        async with Outbox(path) as outbox:
+            await outbox.put(lead(1), reference="row-1", update_behavior=behavior)
+        done = await resolve(sandbox, ended_unknown(path, 1), "--delivered", "--requeue")
+    assert f"look: not changed since, but with {behavior} it may have arrived" in done.out
+    assert (done.code, await states_of(path)) == (1, {"row-1": "unknown"})
 
 
 @pytest.mark.parametrize("fault", ["500-mx", "200-mx"])
