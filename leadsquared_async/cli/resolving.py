@@ -23,7 +23,7 @@ from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
-from leadsquared_async.outbox import check_account, mark_delivered, update_behavior_of
+from leadsquared_async.outbox import check_account, is_unknown, mark_delivered, update_behavior_of
 from leadsquared_async.printable import one_line
 
 __all__ = ["resolve"]
@@ -34,6 +34,8 @@ SHOWN_BY_THE_LEAD = {LEADS_CAPTURE.name, BULK_CREATE_OR_UPDATE.name}
 """Of these operations the lead itself shows whether the submission arrived."""
 SKEW = timedelta(seconds=5)
 """How far LeadSquared's clock may be behind."""
+ELSEWHERE = "elsewhere"
+"""What was done with a row that another process settled meanwhile."""
 QUESTIONS = {"delivered": "mark it as delivered?", "requeue": "send it again?"}
 
 
@@ -104,9 +106,11 @@ def resolve(
     with Stop() as stop:
         choice = _Choice(terminal, stop, delivered, requeue, rows)
         findings, done = asyncio.run(stop.unless(_resolve(file, connection, terminal, choice, after)))
-    counts = {word: list(done.values()).count(word) for word in ("delivered", "requeued")}
+    counts = {word: list(done.values()).count(word) for word in ("delivered", "requeued", ELSEWHERE)}
     left = len(findings) - len(done)
     said = [f"{counted(counts['delivered'], 'row')} marked as delivered", f"{counts['requeued']:,} requeued"]
+    if counts[ELSEWHERE]:
+        said.append(f"{counts[ELSEWHERE]:,} settled by another process")
     terminal.result(
         ", ".join([*said, f"{left:,} left"]) if findings else "no row has an unknown outcome",
         {"rows": [each.as_json(file, done.get(each.item.id)) for each in findings], **counts, "left": left},
@@ -148,13 +152,12 @@ async def _resolve(
     file: Path, connection: Connection, terminal: Terminal, choice: _Choice, after: float
 ) -> tuple[Sequence[Finding], dict[int, str]]:
     """The findings, and what was done with rows by id."""
-    done: dict[int, str] = {}
     async with Outbox(file) as outbox:
         items = [
             it async for it in outbox.items(ItemState.UNKNOWN) if not choice.rows or it.id in choice.rows
         ]
         if not items:
-            return [], done
+            return [], {}
         async with connection.client(quick=True) as client:
             await check_account(outbox, client)
             lsq = client.with_options(lane=Lane.BATCH)
@@ -172,23 +175,36 @@ async def _resolve(
                 "Suggestion",
             )
             terminal.table(headings, [each.cells for each in findings])
-        for finding in findings:
-            item = finding.item
-            match choice.of(finding):
-                case "delivered":
-                    lead_id = None if finding.lead is None else finding.lead.id
-                    if await mark_delivered(outbox, item.id, lead_id):
-                        done[item.id] = "delivered"
-                case "requeue":
-                    try:
-                        await outbox.requeue(item)
-                    except LeadSquaredError as error:
+        return findings, await _settled(outbox, findings, choice, terminal)
+
+
+async def _settled(
+    outbox: Outbox, findings: Sequence[Finding], choice: _Choice, terminal: Terminal
+) -> dict[int, str]:
+    """Settle the rows that were chosen; returns what was done, by id."""
+    done: dict[int, str] = {}
+    for finding in findings:
+        item = finding.item
+        match choice.of(finding):
+            case "delivered":
+                lead_id = None if finding.lead is None else finding.lead.id
+                if await mark_delivered(outbox, item.id, lead_id):
+                    done[item.id] = "delivered"
+            case "requeue":
+                try:
+                    await outbox.requeue(item)
+                except LeadSquaredError as error:
+                    if await is_unknown(outbox, item.id):
                         terminal.say(f"row {item.id}: {error}")
-                    else:
-                        done[item.id] = "requeued"
-                case None:
-                    pass
-    return findings, done
+                else:
+                    done[item.id] = "requeued"
+            case None:
+                pass
+    for finding in findings:
+        row = finding.item.id
+        if row not in done and not await is_unknown(outbox, row):
+            done[row] = ELSEWHERE
+    return done
 
 
 async def _queue_delay(lsq: LeadSquared, terminal: Terminal) -> float:

@@ -23,6 +23,7 @@ __all__ = [
     "check_account",
     "delivering",
     "is_locked_out",
+    "is_unknown",
     "mark_delivered",
     "note_of",
     "put_each",
@@ -65,6 +66,12 @@ async def adopt(outbox: Outbox, client: LeadSquared) -> None:
 async def mark_delivered(outbox: Outbox, row: int, lead_id: str | None) -> bool:
     """Confirm an unknown row whose lead somebody has found; returns whether it was unknown."""
     return await lifecycle_of(outbox).opened().write(Store.mark_delivered, row, lead_id, time.time())
+
+
+async def is_unknown(outbox: Outbox, row: int) -> bool:
+    """Whether a row is there and its outcome is unknown."""
+    item = await lifecycle_of(outbox).opened().read(Store.item, row)
+    return item is not None and item.state is ItemState.UNKNOWN
 
 
 async def update_behavior_of(outbox: Outbox, row: int) -> str | None:

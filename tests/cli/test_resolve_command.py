@@ -247,6 +247,26 @@ async def test_a_person_decides_on_one_row(tmp_path: Path) -> None:
         assert (both.code, "pass either --delivered or --requeue" in both.err) == (2, True)
 
 
+async def test_rows_that_another_process_settles_are_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loser of two runs says so, whatever it would have done with the row, and exits with 0."""
+
+    def ask(_self: Terminal, _question: str) -> bool:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE items SET state = 'confirmed' WHERE state = 'unknown'")
+            connection.commit()
+        return True
+
+    monkeypatch.setattr(Terminal, "ask", ask)
+    async with Sandbox() as sandbox:
+        path = await unknown_rows(tmp_path / "leads.outbox")
+        await arrive(sandbox, lead(1))
+        done = await resolve(sandbox, path)
+    assert done.out.endswith("0 rows marked as delivered, 0 requeued, 4 settled by another process, 0 left\n")
+    assert (done.code, "only rejected and unknown rows" in done.err) == (0, False)
+
+
 async def test_another_accounts_keys_are_refused_until_adopted(tmp_path: Path) -> None:
     """Its leads are not there, so it would send them again: `resolve` and `drain` exit with 2."""
     other = {"LEADSQUARED_ACCESS_KEY": "u$r" + "f" * 32, "LEADSQUARED_API_KEY": "F" * 40}
