@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,14 @@ AT_ONCE = 500
 HELD = "held"
 """The note that says why the last command held the rows of an outbox."""
 ALL = "all operations"
+NEXT = {
+    ItemState.REJECTED: (
+        "for the full reasons, with values",
+        "leadsquared outbox export {} --state rejected --out rejected.jsonl",
+    ),
+    ItemState.UNKNOWN: ("to look for them in LeadSquared", "leadsquared outbox resolve {}"),
+}
+"""The next command for rows that need a person."""
 FORGOTTEN = "rows being sent stay, without values, until their outcome is known"
 NOT_FOUND = "no row has that value; confirmed rows hold no values"
 SENT_AGAIN = "capturing the same input again sends them again"
@@ -109,6 +117,7 @@ def items(
     Example: leadsquared outbox items leads.csv.outbox --state rejected
     """
     now, shown = datetime.now(UTC), 0
+    to_fix = dict[ItemState, Path]()
     headings = ("Id", "State", "Age", "Operation", "RequestID", "Reason", "Reference")
 
     async def listed(path: Path, outbox: Outbox) -> None:
@@ -121,6 +130,8 @@ def items(
             if not _has_reason(item, reason) or operation not in {None, item.operation} or age < older_than:
                 continue
             shown += 1
+            if item.state in NEXT:
+                to_fix.setdefault(item.state, path)
             row = row_of(path, item)
             if terminal.as_json:
                 terminal.result("", row)
@@ -139,9 +150,18 @@ def items(
             terminal.table(headings, rows)
 
     _each(files, listed)
+    for line in () if terminal.as_json or terminal.is_closed else _next_commands(to_fix):
+        terminal.say(line)
     if not (shown or terminal.is_closed):
         terminal.say("no items" if state is None else f"no items are {state}")
     return ExitStatus.DONE
+
+
+def _next_commands(to_fix: Mapping[ItemState, Path]) -> Iterator[str]:
+    """For each state that needs a person, the command for the first file with such rows."""
+    for state, (what, command) in NEXT.items():
+        if (path := to_fix.get(state)) is not None:
+            yield f"{state}: {what}: {command.format(shlex.quote(str(path)))}"
 
 
 def requeue(

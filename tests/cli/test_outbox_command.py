@@ -219,6 +219,18 @@ async def test_unknown_rows_show_why(tmp_path: Path) -> None:
     assert kinds == [KILLED, "no answer says whether it arrived"]
 
 
+async def test_items_name_the_next_command(tmp_path: Path) -> None:
+    """For rejected and unknown rows, if there are some, and not among the lines of --json."""
+    path = await outbox_of(tmp_path / "my leads.outbox", 1, 2, 3)
+    assert "leadsquared outbox" not in (await run("outbox", "items", path)).err
+    buried(path, rejected=1, unknown=1)
+    said = (await run("outbox", "items", path)).err
+    assert f"leadsquared outbox resolve {shlex.quote(str(path))}\n" in said
+    assert f"leadsquared outbox export {shlex.quote(str(path))} --state rejected" in said
+    assert "resolve" not in (await run("outbox", "items", path, "--state", "rejected")).err
+    assert (await run("outbox", "items", path, "--json")).err == ""
+
+
 async def test_rows_show_their_operation(tmp_path: Path) -> None:
     """Items and exports name the operation of each row, as text and as JSON."""
     path = tmp_path / "1.outbox"
