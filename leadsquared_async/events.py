@@ -72,8 +72,8 @@ class Sent(Event):
         waited: seconds that the call has waited so far, for the rate limit and between attempts.
     """
 
-    name: ClassVar[str] = "sent"
-    template: ClassVar[str] = (
+    name = "sent"
+    template = (
         "%(operation)s: sending attempt %(attempts)d after waiting %(waited).2f s (reference %(reference)s)"
     )
 
@@ -96,8 +96,8 @@ class AttemptFailed(Event):
         status_code: the HTTP status, if there was an answer.
     """
 
-    name: ClassVar[str] = "attempt_failed"
-    template: ClassVar[str] = (
+    name = "attempt_failed"
+    template = (
         "%(operation)s: attempt failed: %(kind)s, HTTP status %(status_code)s, %(delivery)s "
         "(reference %(reference)s)"
     )
@@ -127,9 +127,9 @@ class Retried(Event):
         reason: what happened.
     """
 
-    name: ClassVar[str] = "retried"
-    level: ClassVar[int] = logging.INFO
-    template: ClassVar[str] = (
+    name = "retried"
+    level = logging.INFO
+    template = (
         "%(operation)s: %(reason)s; retrying in %(delay).2f s (attempt %(attempts)d, reference %(reference)s)"
     )
 
@@ -164,8 +164,8 @@ class CallEnded(Event):
         status_code: the HTTP status of the last answer.
     """
 
-    name: ClassVar[str] = "call_ended"
-    template: ClassVar[str] = (
+    name = "call_ended"
+    template = (
         "%(operation)s: %(delivery)s, error %(kind)s, in %(duration).2f s and %(attempts)d attempts "
         "(reference %(reference)s, RequestID %(request_id)s)"
     )
@@ -199,9 +199,9 @@ class Abandoned(Event):
         item: its index in the batch whose result was not read.
     """
 
-    name: ClassVar[str] = "abandoned"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = (
+    name = "abandoned"
+    level = logging.WARNING
+    template = (
         "%(operation)s: abandoned by its caller (reference %(reference)s, item %(item)s): %(delivery)s, "
         "RequestID %(request_id)s, lead %(lead_id)s"
     )
@@ -227,8 +227,8 @@ class Processed(Event):
         waited: seconds from the start of following to the outcome.
     """
 
-    name: ClassVar[str] = "processed"
-    template: ClassVar[str] = (
+    name = "processed"
+    template = (
         "%(operation)s: request %(request_id)s was processed, succeeded: %(succeeded)s, exception %(kind)s "
         "(reference %(reference)s)"
     )
@@ -258,11 +258,9 @@ class Held(Event):
         delay: seconds until the next probe.
     """
 
-    name: ClassVar[str] = "held"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = (
-        "%(owner)s: holding %(what)s; the next probe is in %(delay).0f s: %(kind)s: %(reason)s"
-    )
+    name = "held"
+    level = logging.WARNING
+    template = "%(owner)s: holding %(what)s; the next probe is in %(delay).0f s: %(kind)s: %(reason)s"
 
     owner: str
     what: str
@@ -283,9 +281,9 @@ class Resumed(Event):
         operation: its operation; None for all.
     """
 
-    name: ClassVar[str] = "resumed"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = "%(owner)s: delivering %(what)s again"
+    name = "resumed"
+    level = logging.WARNING
+    template = "%(owner)s: delivering %(what)s again"
 
     owner: str
     what: str
@@ -305,10 +303,8 @@ class Delivered(Event):
         request_id: the RequestID, if it has one.
     """
 
-    name: ClassVar[str] = "delivered"
-    template: ClassVar[str] = (
-        "%(owner)s: item %(item)s of %(operation)s ended %(state)s (reference %(reference)s)"
-    )
+    name = "delivered"
+    template = "%(owner)s: item %(item)s of %(operation)s ended %(state)s (reference %(reference)s)"
 
     owner: str
     item: int | str
@@ -334,9 +330,9 @@ class DeadLetter(Event):
         reason: what happened.
     """
 
-    name: ClassVar[str] = "dead_letter"
-    level: ClassVar[int] = logging.ERROR
-    template: ClassVar[str] = (
+    name = "dead_letter"
+    level = logging.ERROR
+    template = (
         "%(owner)s: item %(item)s of %(operation)s ended %(state)s: %(kind)s: %(reason)s "
         "(reference %(reference)s)"
     )
@@ -361,9 +357,9 @@ class DeliveryStopped(Event):
         reason: what happened.
     """
 
-    name: ClassVar[str] = "delivery_stopped"
-    level: ClassVar[int] = logging.ERROR
-    template: ClassVar[str] = "%(owner)s: delivery has stopped: %(reason)s"
+    name = "delivery_stopped"
+    level = logging.ERROR
+    template = "%(owner)s: delivery has stopped: %(reason)s"
 
     owner: str
     reason: str
@@ -379,9 +375,9 @@ class StoreLost(Event):
         reason: what happened.
     """
 
-    name: ClassVar[str] = "store_lost"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = "the %(store)s cannot be used: %(reason)s"
+    name = "store_lost"
+    level = logging.WARNING
+    template = "the %(store)s cannot be used: %(reason)s"
 
     store: str
     reason: str
@@ -395,9 +391,9 @@ class StoreBack(Event):
         store: as in `StoreLost`.
     """
 
-    name: ClassVar[str] = "store_back"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = "the %(store)s can be used again"
+    name = "store_back"
+    level = logging.WARNING
+    template = "the %(store)s can be used again"
 
     store: str
 
@@ -415,9 +411,9 @@ class Throttled(Event):
         pause: seconds until the next call may be sent (Retry-After); None if LeadSquared does not say.
     """
 
-    name: ClassVar[str] = "throttled"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = (
+    name = "throttled"
+    level = logging.WARNING
+    template = (
         "the account is over its rate limit (429) although this client stays within %(limit)s for %(what)s: "
         "another program may be using the account"
     )
@@ -438,9 +434,9 @@ class LimitLowered(Event):
         reason: who set it, and what to do.
     """
 
-    name: ClassVar[str] = "limit_lowered"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = "rate limit lowered from %(before)s to %(limit)s: %(reason)s"
+    name = "limit_lowered"
+    level = logging.WARNING
+    template = "rate limit lowered from %(before)s to %(limit)s: %(reason)s"
 
     what: str
     before: RateLimit
@@ -458,9 +454,9 @@ class LimitRaised(Event):
         limit: the limit from now on.
     """
 
-    name: ClassVar[str] = "limit_raised"
-    level: ClassVar[int] = logging.INFO
-    template: ClassVar[str] = "rate limit raised from %(before)s to %(limit)s"
+    name = "limit_raised"
+    level = logging.INFO
+    template = "rate limit raised from %(before)s to %(limit)s"
 
     what: str
     before: RateLimit
@@ -478,9 +474,9 @@ class LimitDoubted(Event):
         setting: the option that configures it.
     """
 
-    name: ClassVar[str] = "limit_doubted"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = (
+    name = "limit_doubted"
+    level = logging.WARNING
+    template = (
         "LeadSquared states that the account's limit is %(stated)s, which is far below %(limit)s: it applies "
         "once a second answer confirms it; if it is right, configure it with %(setting)s"
     )
@@ -498,9 +494,9 @@ class LimitDoubted(Event):
 class CredentialsRenewed(Event):
     """The credentials callable returned new keys after LeadSquared had rejected the old ones."""
 
-    name: ClassVar[str] = "credentials_renewed"
-    level: ClassVar[int] = logging.INFO
-    template: ClassVar[str] = "LeadSquared rejected the keys (401); the callable returned new keys"
+    name = "credentials_renewed"
+    level = logging.INFO
+    template = "LeadSquared rejected the keys (401); the callable returned new keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -515,9 +511,9 @@ class CallbackFailed(Event):
         reference: the caller's own id for the item.
     """
 
-    name: ClassVar[str] = "callback_failed"
-    level: ClassVar[int] = logging.ERROR
-    template: ClassVar[str] = "%(callback)s failed with %(kind)s for %(item)s (reference %(reference)s)"
+    name = "callback_failed"
+    level = logging.ERROR
+    template = "%(callback)s failed with %(kind)s for %(item)s (reference %(reference)s)"
 
     callback: str
     kind: str
@@ -534,9 +530,9 @@ class FieldsUnavailable(Event):
         reason: what happened.
     """
 
-    name: ClassVar[str] = "fields_unavailable"
-    level: ClassVar[int] = logging.WARNING
-    template: ClassVar[str] = "leads are sent %(check)s: %(reason)s"
+    name = "fields_unavailable"
+    level = logging.WARNING
+    template = "leads are sent %(check)s: %(reason)s"
 
     check: str
     reason: str
