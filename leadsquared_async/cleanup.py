@@ -1,4 +1,4 @@
-"""Clean-up that completes even if its caller is cancelled."""
+"""Clean-up that completes even if its caller is cancelled, and whether it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["uninterrupted"]
+__all__ = ["is_cancelled", "uninterrupted"]
 
 
 async def uninterrupted(cleanup: Coroutine[Any, Any, None]) -> None:
@@ -30,3 +30,9 @@ async def uninterrupted(cleanup: Coroutine[Any, Any, None]) -> None:
             task.exception()  # mark it as retrieved; the caller gets the cancellation
         raise cancelled
     task.result()
+
+
+def is_cancelled() -> bool:
+    """Whether the running task was cancelled; what it awaits may raise CancelledError, or swallow one."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext,
 from contextvars import Context
 from typing import Protocol
 
-__all__ = ["Callback", "Skipper", "Wait", "clock"]
+__all__ = ["Callback", "Skipper", "Wait", "clock", "running_loop"]
 
 Callback = Callable[[], object]
 
@@ -110,3 +110,11 @@ class _Clock:
 _NOTHING = nullcontext()
 
 clock = _Clock()
+
+
+def running_loop() -> AbstractEventLoop | None:
+    """The running loop; None without one, as in another thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
+from leadsquared_async.clock import running_loop
 from leadsquared_async.printable import one_line
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ClientEvents:
         _write(event)
         if not self._subscribers:
             return
-        if self.loop is None or self.loop is _running_loop():
+        if self.loop is None or self.loop is running_loop():
             self._tell(event)
         else:
             with suppress(RuntimeError):  # the loop is closed
@@ -116,13 +117,6 @@ def _log(level: int, message: object, args: tuple[object, ...], attributes: Mapp
     except Exception:
         if record is not None:
             logging.Handler().handleError(record)  # prints it, if logging.raiseExceptions
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class ClientLog(_Adapter):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
-from leadsquared_async.clock import clock
+from leadsquared_async.clock import clock, running_loop
 from leadsquared_async.config import Credentials, CredentialsProvider, RateLimit, Secret
 from leadsquared_async.errors import ClientClosed
 from leadsquared_async.hosts import Hosts
@@ -128,7 +128,7 @@ class Session:
 
     def check_usable(self) -> None:
         """Raise ClientClosed, with the reason, if it cannot be used here and now."""
-        if self._state is _State.OPEN and self._process == os.getpid() and self._loop is _running_loop():
+        if self._state is _State.OPEN and self._process == os.getpid() and self._loop is running_loop():
             return
         if self._loop is None:
             raise ClientClosed("this client is not open: use it inside `async with LeadSquared(...) as lsq:`")
@@ -292,13 +292,6 @@ class Session:
                 ResourceWarning,
                 source=self,
             )
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _as_declared(snapshot: LimitSnapshot, declared: RateLimit) -> LimitSnapshot:

@@ -17,6 +17,7 @@ import anyio
 import httpx
 
 from leadsquared_async._version import __version__
+from leadsquared_async.cleanup import is_cancelled
 from leadsquared_async.config import MASK, Credentials
 from leadsquared_async.errors import Fault, Scope
 from leadsquared_async.hosts import Hosts
@@ -124,7 +125,7 @@ class Transport:
                 else outcome
             )
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 if body.started:
                     raise
                 # It is the last step of its task, so nothing is lost by ending it normally.
@@ -265,12 +266,6 @@ async def _close(response: httpx.Response) -> None:
     """Close without raising: an error here must not lose what was read."""
     with anyio.move_on_after(CLOSING, shield=True), suppress(Exception):
         await cast("httpx.AsyncByteStream", response.stream).aclose()
-
-
-def _is_cancelled() -> bool:
-    """Whether the running task was cancelled; a custom transport may raise CancelledError itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _cause(error: Exception, body: _Body, mask: Callable[[str], str]) -> str:

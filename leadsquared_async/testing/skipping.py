@@ -14,8 +14,7 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from leadsquared_async.clock import Callback, Wait, clock
-from leadsquared_async.limiter.event_loops import running_loop
+from leadsquared_async.clock import Callback, Wait, clock, running_loop
 from leadsquared_async.sandbox import skipping
 
 __all__ = ["without_waiting"]

@@ -18,13 +18,13 @@ from taskiq.formatters.proxy_formatter import ProxyFormatter
 from taskiq.message import BrokerMessage, TaskiqMessage
 from taskiq_redis import RedisStreamBroker
 
-from leadsquared_async.cleanup import uninterrupted
+from leadsquared_async.cleanup import is_cancelled, uninterrupted
 from leadsquared_async.config import seconds
 from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.limiter.redis_store import check_url
 from leadsquared_async.logs import ClientEvents
 
-__all__ = ["DELIVERIES", "KEY", "STORE", "STREAM_ID", "StreamBroker", "is_cancelled"]
+__all__ = ["DELIVERIES", "KEY", "STORE", "STREAM_ID", "StreamBroker"]
 
 STREAM_ID = "leadsquared_stream_id"
 """The label for a task's id in the stream."""
@@ -137,6 +137,7 @@ class StreamBroker(RedisStreamBroker):
         try:
             while True:
                 entries = await self._next()
+                # redis-py uses wait_for, which can swallow a cancellation in Python 3.11.
                 if not entries and is_cancelled():
                     raise asyncio.CancelledError
                 self._leased.update(entry.id for entry in entries)
@@ -345,12 +346,6 @@ class StreamBroker(RedisStreamBroker):
 
     def _failures(self, task_id: str) -> str:
         return f"{self.queue_name}:failures:{task_id}"
-
-
-def is_cancelled() -> bool:
-    """Whether this task was cancelled: redis-py uses wait_for, which can swallow that in Python 3.11."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class _QuietMessage(TaskiqMessage):

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, InMemoryBroker, TaskiqDepends, TaskiqEvents
 from taskiq.exceptions import SendTaskError
 
+from leadsquared_async.cleanup import is_cancelled
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.delivery.item_retries import (
     ItemState,
@@ -35,7 +36,7 @@ from leadsquared_async.errors import (
 )
 from leadsquared_async.events import CallbackFailed, DeadLetter, Delivered, StoreBack, StoreLost
 from leadsquared_async.http.redaction import traceback_without_values, without_locals
-from leadsquared_async.integrations.taskiq.broker import KEY, STORE, StreamBroker, is_cancelled
+from leadsquared_async.integrations.taskiq.broker import KEY, STORE, StreamBroker
 from leadsquared_async.integrations.taskiq.lease import Lease
 from leadsquared_async.integrations.taskiq.operation_sender import OperationSender
 from leadsquared_async.integrations.taskiq.payload import (
