@@ -14,6 +14,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from leadsquared_async import Outbox
 from leadsquared_async.cli.app import app
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
@@ -145,3 +146,9 @@ def bodies(sandbox: Sandbox) -> Sequence[dict[str, str]]:
 def numbers_sent(sandbox: Sandbox) -> list[int]:
     """Which of the leads of `write_leads` were taken, each time that they were."""
     return [int(body["EmailAddress"].partition("@")[0].rpartition("-")[2]) for body in bodies(sandbox)]
+
+
+async def states(path: Path) -> dict[str, int]:
+    """How many items of an outbox are in each state."""
+    async with Outbox(path) as outbox:
+        return {state.value: count for state, count in (await outbox.snapshot()).counts.items() if count}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from leadsquared_async import Outbox
 from leadsquared_async.cli import delivering, progress, run_options
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import (
@@ -22,14 +21,10 @@ from tests.cli.commands import (
     numbers_sent,
     rows_of,
     run,
+    states,
     until,
     write_leads,
 )
-
-
-async def states(path: Path) -> dict[str, int]:
-    async with Outbox(path) as outbox:
-        return {state.value: count for state, count in (await outbox.snapshot()).counts.items() if count}
 
 
 async def test_every_row_is_sent_confirmed_and_reported(sandbox: Sandbox, tmp_path: Path) -> None:

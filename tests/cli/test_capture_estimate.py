@@ -16,13 +16,9 @@ from tests.cli.commands import (
     names_in,
     numbers_sent,
     run,
+    states,
     write_leads,
 )
-
-
-async def states(path: Path) -> dict[str, int]:
-    async with Outbox(path) as outbox:
-        return {state.value: count for state, count in (await outbox.snapshot()).counts.items() if count}
 
 
 async def test_a_dry_run_checks_and_estimates_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -16,3 +16,11 @@ def _store_of_worlds(valkey: Valkey) -> Iterator[None]:
     with redis.Redis.from_url(valkey.url) as client:
         Server.client = client
         yield
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    """A connection to an empty store."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+        yield client

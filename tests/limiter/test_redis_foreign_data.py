@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -28,13 +28,6 @@ from tests.limiter.valkey import Valkey
 from tests.limiter.world import DEFAULT, Connection, Server, grantor_of, joined, leave
 
 FAST = RateLimit(25, per=0.5)
-
-
-@pytest.fixture
-def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(valkey.url) as client:
-        client.flushall()
-        yield client
 
 
 def ask(run: Callable[..., Any], **given: Any) -> StoreReply:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,6 @@ from leadsquared_async.limiter.lanes import Lane
 from leadsquared_async.limiter.redis_messages import CALLS_BEFORE, Incompatible, StoreReply, StoreRequest
 from leadsquared_async.limiter.redis_store import script
 from leadsquared_async.limiter.tokens import Tokens
-from tests.limiter.valkey import Valkey
 from tests.limiter.world import Script
 
 LIMITS = [
@@ -27,13 +25,6 @@ LIMITS = [
 NAMED = [(10, 5.0), (30, 60.0), (1, 3600.0)]
 BEGIN = 1_700_000_000.0
 SAME = pytest.approx
-
-
-@pytest.fixture
-def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(valkey.url) as client:
-        client.flushall()
-        yield client
 
 
 def request(**given: Any) -> StoreRequest:

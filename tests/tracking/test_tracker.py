@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -28,31 +27,11 @@ from leadsquared_async import (
 from leadsquared_async.operations import LEADS_CAPTURE
 from leadsquared_async.sandbox import Account, Books, Faults, SandboxTransport
 from tests import virtual
-from tests.clients import LEAD, PatchedAccount, virtual_client
+from tests.clients import LEAD, play, virtual_client
 
 UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 NEVER = 0.001
 """Requests processed a minute: none in the time of a test."""
-
-
-def play(
-    what: Callable[[LeadSquared, Books], Awaitable[Any]],
-    faults: Faults | None = None,
-    options: dict[str, Any] | None = None,
-    **account: Any,
-) -> Any:
-    """Run something with a client of a sandbox in virtual time; nothing is left running behind it."""
-
-    async def main() -> Any:
-        client, transport = virtual_client(
-            PatchedAccount(faults=faults or Faults(latency=0.1), **account), **(options or {})
-        )
-        async with client as lsq:
-            result = await what(lsq, transport.books)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
-
-    return virtual.run(main)
 
 
 def polls(books: Books, since: float = 0.0) -> list[float]:
