@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from leadsquared_async.clock import clock
-from leadsquared_async.config import LONGEST_WINDOW, RateLimit
+from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.events import StoreBack, StoreLost
 from leadsquared_async.limiter.event_loops import LoopTimer, real_later
@@ -34,9 +34,10 @@ from leadsquared_async.limiter.redis_messages import (
     StoreUnavailable,
 )
 from leadsquared_async.limiter.redis_store import RedisStore
-from leadsquared_async.limiter.tokens import NEVER, Tokens, is_far_below, spacing_of
+from leadsquared_async.limiter.shares import share_of, spend_of_share
+from leadsquared_async.limiter.tokens import NEVER, is_far_below, spacing_of
 
-__all__ = ["RedisGrantor", "share_of", "spend_of_share"]
+__all__ = ["RedisGrantor"]
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Waiting)
@@ -60,8 +61,6 @@ NO_WAITERS = (False, False, False)
 """No lane has a waiter known to the store."""
 MOST_429S = 100
 """The most 429 answers kept for the store; an outage may bring more."""
-ASSUMED_PROCESSES = 16
-"""The number of processes assumed before the first reply."""
 
 
 class RedisGrantor:
@@ -247,7 +246,7 @@ class RedisGrantor:
             self._shared = self._shared.within(limit)
             self.ceiling = f"another client of this account declared {limit}"
             if self._share is not None:
-                self._share.declare(self._share_limit(), now)
+                self._share.declare(share_of(self._shared, self._processes), now)
         self._ask_soon()
 
     def on_rate_limited(self, pause: float | None, named: tuple[int, float] | None, now: float) -> None:
@@ -260,7 +259,7 @@ class RedisGrantor:
             until = now + (self._shared.spacing if pause is None else pause)
             self._paused_until = max(self._paused_until, until)
         else:
-            share = None if account is None else share_of(account, self._processes or ASSUMED_PROCESSES)
+            share = None if account is None else share_of(account, self._processes)
             self._share.settle(now)
             if self._share.count_429(now, pause, share):
                 self.ceiling = f"it is a share of {account}, the limit that LeadSquared states"
@@ -501,9 +500,6 @@ class RedisGrantor:
 
     # Degraded mode ----------------------------------------------------------------------------------------
 
-    def _share_limit(self) -> RateLimit:
-        return share_of(self._shared, self._processes or ASSUMED_PROCESSES)
-
     def _degrade(self, why: str) -> None:
         """Grant from this process's share, until the store answers again."""
         now = self._clock()
@@ -514,7 +510,7 @@ class RedisGrantor:
             return
         self._reported = NO_WAITERS
         self._granted = [0] * len(Lane)
-        limit = self._share_limit()
+        limit = share_of(self._shared, self._processes)
         if self._former_share is not None and self._processes is None:
             self._share = self._former_share  # its calls count still
             self._share.declare(limit, now)
@@ -526,36 +522,6 @@ class RedisGrantor:
         reason = f"{why}: this process uses its share, {limit}, and retries"
         self.queue.events.emit(StoreLost(store=STORE, reason=reason))
         self.queue.grant()
-
-
-def share_of(limit: RateLimit, processes: int) -> RateLimit:
-    """The share of each process; if it is less than one call, the window becomes longer instead."""
-    calls = limit.calls // processes
-    if calls:
-        return RateLimit(calls, limit.per, limit.margin)
-    return RateLimit(1, min(LONGEST_WINDOW, limit.per * processes / limit.calls), limit.margin)
-
-
-def spend_of_share(tokens: Tokens, now: float, *, held: int, free: int, phase: float) -> None:
-    """Initialise a share's tokens from the state that the store last reported.
-
-    Args:
-        tokens: of the share.
-        now: the loop's time.
-        held: calls in flight, which may exceed the share.
-        free: how many may be spent at once. The others return evenly over one window.
-        phase: the offset of their return, in spacings, so that processes do not all send at once.
-    """
-    share = tokens.limit
-    in_flight = min(held, share.calls)
-    for _ in range(in_flight):
-        tokens.take(now)
-    rest = max(0, tokens.free - free)
-    for place in range(rest):
-        tokens.take(now)
-        # The end time of a call whose token returns after that part of the window.
-        tokens.release(now - share.per * (1 - (place + phase) / rest), counted=True)
-    tokens.out += held - in_flight
 
 
 def _is_same(one: RateLimit, other: RateLimit) -> bool:

@@ -14,9 +14,8 @@ from leadsquared_async.config import RateLimit
 from leadsquared_async.errors import ConfigurationError
 from leadsquared_async.limiter.interface import NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane
-from leadsquared_async.limiter.redis_grantor import RedisGrantor, share_of, spend_of_share
+from leadsquared_async.limiter.redis_grantor import RedisGrantor
 from leadsquared_async.limiter.redis_messages import Incompatible, StoreReply, StoreRequest, StoreUnavailable
-from leadsquared_async.limiter.tokens import Tokens
 from leadsquared_async.sandbox import Sandbox, most_in_any_window
 from tests.clients import LEAD, client_of
 from tests.limiter.world import DEFAULT, Connection, Server, World, joined, leave
@@ -231,30 +230,6 @@ async def test_a_state_of_another_version_raises_until_it_is_gone() -> None:
     await bucket.acquire(Lane.INTERACTIVE)
     bucket.release()
     await leave(bucket)
-
-
-def test_a_share_is_a_part_of_the_calls_or_a_longer_window() -> None:
-    """25 calls by 4 are 6 each; by 100, one in 20 seconds."""
-    assert share_of(DEFAULT, 4) == RateLimit(6, per=5.0)
-    assert share_of(DEFAULT, 25) == RateLimit(1, per=5.0)
-    assert share_of(DEFAULT, 100) == RateLimit(1, per=20.0)
-
-
-@pytest.mark.parametrize("held", [0, 2, 6, 9])
-@pytest.mark.parametrize("free", [0, 1, 6])
-def test_the_tokens_of_a_share_are_all_there_after_a_window(held: int, free: int) -> None:
-    """All tokens of a share are back within a window of its start."""
-    share = RateLimit(6, per=5.0)
-    tokens = Tokens(share)
-    spend_of_share(tokens, 100.0, held=held, free=free, phase=0.5)
-    assert tokens.out == held
-    assert tokens.free == min(free, max(0, 6 - held))
-    tokens.settle(105.2)
-    assert tokens.free == max(0, 6 - held)
-    for _ in range(held):
-        tokens.release(105.2, counted=True)
-    tokens.settle(120.0)
-    assert tokens.is_idle(120.0)
 
 
 async def test_a_client_that_is_opened_again_in_an_outage_keeps_to_the_same_share(tmp_path: Path) -> None:
