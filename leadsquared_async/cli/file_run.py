@@ -18,7 +18,6 @@ from leadsquared_async.cli.delivering import Delivered, Ending, deliver
 from leadsquared_async.cli.durations import seconds_until, spoken
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate, bulk_estimate, estimate
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, error_text
-from leadsquared_async.cli.fates import Fate, RowReader, Rows
 from leadsquared_async.cli.fields import NO_SYNC_HOST
 from leadsquared_async.cli.files.decoding import Undecodable
 from leadsquared_async.cli.files.makers import RowMaker
@@ -38,6 +37,7 @@ from leadsquared_async.cli.history import (
 )  # fmt: skip
 from leadsquared_async.cli.putting import put_rows
 from leadsquared_async.cli.reports import Outcomes, Reports
+from leadsquared_async.cli.row_reader import RowReader, Rows, RowStatus
 from leadsquared_async.cli.run_options import STDIN_NAME, RunOptions, default_outbox, is_trial
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.cli.summary import Summary, show_check, show_plan
@@ -125,7 +125,7 @@ class FileRun:
         fields = None if checker is None else len(checker.fields)
         same = "with the key of another" if self.maker.has_own_keys else "the same as another"
         status = show_check(self.terminal, self.name, rows, outcomes, fields, same=same)
-        valid = len(rows.fates) - rows.findings.rows - rows.count(Fate.REPEATED)
+        valid = len(rows.statuses) - rows.findings.rows - rows.count(RowStatus.REPEATED)
         if self.file is not None and valid:
             path = Path(self.given)
             name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
@@ -150,7 +150,7 @@ class FileRun:
             instance = await instance_at(self.origin)
             rows = await self._read(table, checker, outbox, stack)
             if outbox is not None and instance is not None and not options.again:
-                known = rows.count(Fate.ACCEPTED, Fate.DELIVERED, Fate.FAILED)
+                known = rows.count(RowStatus.ACCEPTED, RowStatus.DELIVERED, RowStatus.FAILED)
                 await check_instance(outbox, self.path, self.origin, instance, known=known)
             self._show_problems(rows)
             plan = await self._plan(rows, lsq)
@@ -162,7 +162,7 @@ class FileRun:
             self._ask(rows)
             delivered, taken_out = Delivered(is_idle=True), 0
             with some_left():
-                if outbox is None and rows.count(Fate.NEW):
+                if outbox is None and rows.count(RowStatus.NEW):
                     outbox = await stack.enter_async_context(Outbox(self.path))
                 if outbox is not None:
                     if instance is not None:
@@ -269,8 +269,8 @@ class FileRun:
     async def _plan(self, rows: Rows, lsq: LeadSquared) -> Estimate | BulkEstimate | None:
         """The cost of the run, if it is a dry run or has more than `MANY_ROWS`."""
         options, connection = self.options, self.connection
-        to_send = rows.count(Fate.NEW, Fate.WAITING) + self._from_before(rows)
-        to_confirm = rows.count(Fate.ACCEPTED)
+        to_send = rows.count(RowStatus.NEW, RowStatus.WAITING) + self._from_before(rows)
+        to_confirm = rows.count(RowStatus.ACCEPTED)
         if not options.dry_run and to_send + to_confirm <= MANY_ROWS:
             return None
         if self.maker.is_bulk:
@@ -297,7 +297,7 @@ class FileRun:
 
     def _ask(self, rows: Rows) -> None:
         """Ask before a large run, and before the first run of a file to a real account."""
-        to_send = rows.count(Fate.NEW, Fate.WAITING)
+        to_send = rows.count(RowStatus.NEW, RowStatus.WAITING)
         is_large = to_send > MANY_ROWS
         is_new = bool(to_send) and self.is_first and not is_trial(self.origin)
         if self.options.yes or not (is_large or is_new):
@@ -338,8 +338,8 @@ class FileRun:
             self.terminal,
             confirm=not self.options.no_confirm,
             attributes=self.maker.attributes,
-            before=rows.count(Fate.ACCEPTED),
-            ended=rows.count(Fate.DELIVERED, Fate.FAILED),
+            before=rows.count(RowStatus.ACCEPTED),
+            ended=rows.count(RowStatus.DELIVERED, RowStatus.FAILED),
         )
         if delivered.ending is Ending.DONE:
             await self._note_again(outbox, is_finished=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from leadsquared_async import ItemState, Outbox
-from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.findings import Findings
+from leadsquared_async.cli.row_reader import Rows, RowStatus
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import KeyReused
@@ -23,7 +23,7 @@ KEY_TWICE = "the same key as line {line}, with other values: use another key, or
 async def put_rows(outbox: Outbox, rows: Rows, stop: Stop, *, has_own_keys: bool) -> Findings:
     """Put the new rows; with keys of the user's also those whose values may have changed.
 
-    Changes the fates of the rows that are refused, and returns why.
+    Changes the statuses of the rows that are refused, and returns why.
     """
     findings, index = Findings(), 0
     for piece in rows.spool.pieces():
@@ -31,8 +31,8 @@ async def put_rows(outbox: Outbox, rows: Rows, stop: Stop, *, has_own_keys: bool
         wanted = dict[int, Entry]()
         submissions = list[tuple[EncodedSubmission, str]]()
         for position, entry in enumerate(piece, start=index):
-            fate, key = rows.fates[position], entry.outbox_key
-            if fate in {Fate.NEW, Fate.REPEATED} or (has_own_keys and fate > Fate.NEW):
+            status, key = rows.statuses[position], entry.outbox_key
+            if status in {RowStatus.NEW, RowStatus.REPEATED} or (has_own_keys and status > RowStatus.NEW):
                 assert entry.submission is not None
                 assert key is not None
                 wanted[position] = entry
@@ -41,7 +41,7 @@ async def put_rows(outbox: Outbox, rows: Rows, stop: Stop, *, has_own_keys: bool
         answers = await put_each(outbox, submissions)
         for (position, entry), answer in zip(wanted.items(), answers, strict=True):
             if isinstance(answer, KeyReused) and (why := await _why_refused(outbox, entry, rows)):
-                rows.fates[position] = Fate.REFUSED
+                rows.statuses[position] = RowStatus.REFUSED
                 rows.reused[entry.row.line] = why
                 findings.add(entry.row.line, (Flaw("", why),))
     return findings

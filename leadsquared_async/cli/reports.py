@@ -12,13 +12,13 @@ from typing import Any, Self
 
 from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.exits import CommandFailedError
-from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.headings import plain_heading
 from leadsquared_async.cli.files.mapping import MappingError
 from leadsquared_async.cli.files.private_files import Draft, open_private, without_links
 from leadsquared_async.cli.files.sheets import Rejects, inert, sheet
 from leadsquared_async.cli.files.spool import Entry
 from leadsquared_async.cli.files.tables import Table
+from leadsquared_async.cli.row_reader import Rows, RowStatus
 from leadsquared_async.delivery.reasons import kind_of
 from leadsquared_async.outbox import states_of
 from leadsquared_async.printable import one_line
@@ -107,13 +107,13 @@ class Reports:
                 write_out((*COLUMNS, *self._columns))
             if is_written and self._rejects is not None:
                 rejects = stack.enter_context(Rejects(self._rejects.part, table))
-            fates = iter(rows.fates)
+            statuses = iter(rows.statuses)
             for piece in rows.spool.pieces(submissions=False):
                 keys = [key for entry in piece if (key := entry.outbox_key) is not None]
                 found = {} if outbox is None else await states_of(outbox, keys)
-                for entry, fate in zip(piece, fates, strict=False):
+                for entry, status in zip(piece, statuses, strict=False):
                     line, item = entry.row.line, None
-                    if fate == Fate.REFUSED:
+                    if status == RowStatus.REFUSED:
                         outcome, reason = REFUSED, rows.reused.get(line) or "; ".join(map(str, entry.flaws))
                     else:
                         item = found.get(entry.outbox_key or "")

@@ -13,8 +13,8 @@ from leadsquared_async.cli.delivering import Delivered, Ending
 from leadsquared_async.cli.durations import spoken
 from leadsquared_async.cli.estimate import BulkEstimate, Estimate
 from leadsquared_async.cli.exits import ExitStatus
-from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
+from leadsquared_async.cli.row_reader import Rows, RowStatus
 from leadsquared_async.cli.terminal import Terminal, counted
 
 __all__ = ["Summary", "show_check", "show_plan"]
@@ -70,9 +70,9 @@ class Summary:
     def _text(self) -> str:
         rows = self.rows
         parts = [counted(self.outcomes.rows, "row"), f"in {spoken(self.seconds)}"]
-        if ended := rows.count(Fate.DELIVERED, Fate.FAILED):
+        if ended := rows.count(RowStatus.DELIVERED, RowStatus.FAILED):
             parts.append(f"{ended:,} of them from an earlier run")
-        if repeated := rows.count(Fate.REPEATED):
+        if repeated := rows.count(RowStatus.REPEATED):
             parts.append(f"{repeated:,} the same as another")
         if rows.blank:
             parts.append(f"{counted(rows.blank, 'blank row')} skipped")
@@ -149,8 +149,8 @@ class Summary:
             "rows": outcomes.rows,
             **{state: counts[state] for state in states},
             "rejected_by_kind": {reason: count for reason, (count, _) in outcomes.reasons.items()},
-            "delivered_before": rows.count(Fate.DELIVERED),
-            "repeated": rows.count(Fate.REPEATED),
+            "delivered_before": rows.count(RowStatus.DELIVERED),
+            "repeated": rows.count(RowStatus.REPEATED),
             "blank": rows.blank,
             "left_over": len(rows.left_over),
             "taken_out": self.taken_out,
@@ -175,15 +175,15 @@ def show_check(
     status = ExitStatus.NOT_ALL if refused else ExitStatus.DONE
     count = f"{refused:,}" if refused else "none"
     against = "" if fields is None else f" against {counted(fields, 'lead field')}"
-    repeated = rows.count(Fate.REPEATED)
+    repeated = rows.count(RowStatus.REPEATED)
     repeats = f", {repeated:,} {same}" if repeated else ""
     if outcomes.rejects is not None:
         terminal.say(f"{outcomes.rejects} holds the rows that need fixing, each with its reason")
     terminal.result(
-        f"{name}: {counted(len(rows.fates), 'row')}{against}{repeats}, {count} would be refused",
+        f"{name}: {counted(len(rows.statuses), 'row')}{against}{repeats}, {count} would be refused",
         {
             "input": name,
-            "rows": len(rows.fates),
+            "rows": len(rows.statuses),
             "blank": rows.blank,
             "flawed": refused,
             "repeated": repeated,
@@ -211,12 +211,12 @@ def show_plan(
             "input": name,
             "outbox": str(path),
             "dry_run": True,
-            "rows": len(rows.fates),
-            "to_send": rows.count(Fate.NEW, Fate.WAITING),
-            "to_confirm": rows.count(Fate.ACCEPTED),
-            "ended_before": rows.count(Fate.DELIVERED, Fate.FAILED),
-            "refused": rows.count(Fate.REFUSED),
-            "repeated": rows.count(Fate.REPEATED),
+            "rows": len(rows.statuses),
+            "to_send": rows.count(RowStatus.NEW, RowStatus.WAITING),
+            "to_confirm": rows.count(RowStatus.ACCEPTED),
+            "ended_before": rows.count(RowStatus.DELIVERED, RowStatus.FAILED),
+            "refused": rows.count(RowStatus.REFUSED),
+            "repeated": rows.count(RowStatus.REPEATED),
             "left_over": len(rows.left_over),
             "others_pending": rows.other_pending,
             "estimate": plan.data(),

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from leadsquared_async import Outbox
-from leadsquared_async.cli.fates import Fate, Rows
 from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.cli.files.sheets import sheet
 from leadsquared_async.cli.files.spool import Entry, Spool
 from leadsquared_async.cli.reports import Reports
+from leadsquared_async.cli.row_reader import Rows, RowStatus
 from leadsquared_async.operations import LEADS_CAPTURE
 from tests.cli.commands import rows_of, run
 from tests.cli.files.reading import table_of
@@ -133,7 +133,7 @@ async def test_a_reason_in_the_rejects_is_one_line_of_text(tmp_path: Path) -> No
         rows = Rows(spool)
         for row in table:
             spool.add(Entry(row, "key", None))
-            rows.fates.append(Fate.REFUSED)
+            rows.statuses.append(RowStatus.REFUSED)
         rows.reused[2] = "=1+1;\r\n\x1b[2J\u202ex"
         await reports.write(table, rows, None, ())
     (row,) = rows_of(rejects)

@@ -18,12 +18,14 @@ from leadsquared_async.cli.findings import Findings
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.outbox import states_in, states_of
 
-__all__ = ["Fate", "RowReader", "Rows"]
+__all__ = ["RowReader", "RowStatus", "Rows"]
 
 DELIVERED = frozenset({ItemState.CONFIRMED, ItemState.ACCEPTED})
 
 
-class Fate(IntEnum):
+class RowStatus(IntEnum):
+    """What an outbox knows of a row, and so what is done with it."""
+
     REFUSED = 0
     """Nothing: it cannot be sent."""
     NEW = 1
@@ -44,13 +46,13 @@ class Fate(IntEnum):
 class Rows:
     """The rows of the file, once they are read.
 
-    The fates have the order of the spool. `blank` counts rows without a cell. `reused` says by line why rows
+    `statuses` have the order of the spool. `blank` counts rows without a cell. `reused` says by line why rows
     are refused whose keys belong to other values. `left_over` are the ids of pending rows that an earlier run
     with this file put and that are no longer in it; `other_pending` counts other pending rows of the outbox.
     """
 
     spool: Spool
-    fates: array[int] = field(default_factory=lambda: array("b"))
+    statuses: array[int] = field(default_factory=lambda: array("b"))
     blank: int = 0
     findings: Findings = field(default_factory=Findings)
     reused: dict[int, str] = field(default_factory=dict[int, str])
@@ -59,16 +61,16 @@ class Rows:
 
     def first_line_with(self, key: str) -> int:
         """The line of the first row that has a key and could be sent."""
-        fates = iter(self.fates)
+        statuses = iter(self.statuses)
         return next(
             entry.row.line
             for piece in self.spool.pieces()
-            for entry, fate in zip(piece, fates, strict=False)
-            if entry.key == key and fate != Fate.REFUSED
+            for entry, status in zip(piece, statuses, strict=False)
+            if entry.key == key and status != RowStatus.REFUSED
         )
 
-    def count(self, *fates: Fate) -> int:
-        return sum(self.fates.count(fate) for fate in fates)
+    def count(self, *statuses: RowStatus) -> int:
+        return sum(self.statuses.count(status) for status in statuses)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,10 +138,10 @@ class RowReader:
         for entry in piece:
             key = entry.outbox_key
             item = None if key is None else found.get(key)
-            fate = self._fate(entry, item)
-            if fate is Fate.REFUSED:
+            status = self._status(entry, item)
+            if status is RowStatus.REFUSED:
                 rows.findings.add(entry.row.line, entry.flaws)
-            rows.fates.append(fate)
+            rows.statuses.append(status)
             rows.spool.add(entry)
 
     async def _found(self, piece: list[Entry]) -> dict[str, OutboxItem]:
@@ -147,17 +149,17 @@ class RowReader:
             return {}
         return await states_of(self.outbox, (key for entry in piece if (key := entry.outbox_key) is not None))
 
-    def _fate(self, entry: Entry, item: OutboxItem | None) -> Fate:
+    def _status(self, entry: Entry, item: OutboxItem | None) -> RowStatus:
         # A row that an earlier run put is not checked against the account's fields again.
         if entry.key is None or entry.submission is None or (entry.flaws and item is None):
-            return Fate.REFUSED
+            return RowStatus.REFUSED
         if (known := hash(entry.outbox_key)) in self._seen:
-            return Fate.REPEATED
+            return RowStatus.REPEATED
         self._seen.add(known)
         if item is None:
-            return Fate.NEW
+            return RowStatus.NEW
         if item.state in {ItemState.PENDING, ItemState.SENDING}:
-            return Fate.WAITING
+            return RowStatus.WAITING
         if item.state is ItemState.ACCEPTED and self.confirm:
-            return Fate.ACCEPTED
-        return Fate.DELIVERED if item.state in DELIVERED else Fate.FAILED
+            return RowStatus.ACCEPTED
+        return RowStatus.DELIVERED if item.state in DELIVERED else RowStatus.FAILED
