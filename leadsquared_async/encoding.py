@@ -276,7 +276,10 @@ def _check_shape(submission: Submission) -> None:
 def _query(submission: Submission) -> tuple[tuple[str, str], ...]:
     query = tuple((name, value) for name, value in submission.query.items() if value is not None)
     for name, value in query:
-        if name == "postUpdatedLead" and value not in {"true", "false"}:
+        if name == "postUpdatedLead" and value not in (
+            "true",
+            "false",
+        ):  # a tuple, since the value may be unhashable
             raise invalid(name, "must be True or False.")
         if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise invalid(name, f"must be a string, not {type_name(value)}.")

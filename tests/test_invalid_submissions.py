@@ -30,6 +30,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("update", {"lead_id": "a/b"}, "leadId"),
     ("update", {"lead_id": None}, "leadId"),
     ("update", {"post_updated_lead": "yes"}, "postUpdatedLead"),
+    ("update", {"post_updated_lead": {}}, "postUpdatedLead"),
     ("update", {"fields": {}}, "empty"),
     ("update", {"fields": {**LEAD, "SearchBy": "Phone"}}, "SearchBy"),
     ("activity", {"lead_id": b"ab"}, "RelatedProspectId"),

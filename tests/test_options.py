@@ -129,6 +129,17 @@ async def test_an_option_of_a_call_that_is_invalid(options: dict[str, Any]) -> N
                 await lsq.request("GET", "/x", **options)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, b"/x", ["/x"], {"a": 1}, {"/x"}, object()])
+@pytest.mark.parametrize("option", ["method", "path", "query", "host", "keys"])
+async def test_an_argument_of_a_request_of_another_type(option: str, wrong: Any) -> None:
+    """It is a ConfigurationError that names the argument, for every type; nothing is sent."""
+    if option == "query" and wrong is None:
+        return
+    async with answering(lambda request: pytest.fail("sent")) as lsq:
+        with pytest.raises(ConfigurationError, match=option):
+            await lsq.request(**{"method": "GET", "path": "/x", option: wrong})
+
+
 async def test_a_request_has_bounds_of_its_own() -> None:
     """Attempts, the time of each, and the time of all of them."""
     attempts = 0

@@ -85,7 +85,7 @@ async def examine(parts: Parts, required: Collection[str]) -> AccountReport:
         ClientClosed: the client is not open in this loop and process, or was closed meanwhile.
         ConfigurationError: `required` is one string.
     """
-    if isinstance(required, str):
+    if isinstance(required, str) or not isinstance(required, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(
             'fields must be a list of schema names, such as ["mx_City"], not one string', operation="verify"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -59,24 +60,25 @@ class CustomCalls(Resource):
         Raises:
             LeadSquaredError: the call failed.
         """
-        verb = method.upper()
+        verb = method.upper() if isinstance(method, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]
         if not verb.isascii() or not verb.isalpha():
             raise ConfigurationError("method must be an HTTP method, such as GET or POST")
-        if not path.startswith("/") or not path.isprintable() or any(char in path for char in "?# \\"):
+        if not isinstance(path, str) or not re.fullmatch(r"/[^?# \\]*", path) or not path.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
                 "path must start with a slash and contain no ?, # or space: pass the query as query="
             )
         if len(path) > LONGEST_PATH:
             raise ConfigurationError(f"path is longer than {LONGEST_PATH} characters")
-        if host not in {"async", "sync"} or keys not in {"all", "api_key"}:
+        if host not in ("async", "sync") or keys not in ("all", "api_key"):  # tuples: they may be unhashable
             raise ConfigurationError('host must be "async" or "sync", and keys "all" or "api_key"')
+        pairs = () if query is None else _checked_query(query)
         sender = self._parts.sender.until(deadline)
         reads = verb in {"GET", "HEAD"}
         call = Call(
             operation=f"{verb} {path}",
             method=verb,
             path=path,
-            query=_checked_query(query or {}),
+            query=pairs,
             content=None if json is None else json_content(json),
             host=Host.ASYNC if host == "async" else Host.SYNC,
             keys=Keys(keys),
@@ -89,9 +91,12 @@ class CustomCalls(Resource):
 
 
 def _checked_query(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    refused = ConfigurationError("query must be a mapping from string to string")
+    if not isinstance(query, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refused
     pairs = tuple(query.items())
     if not all(isinstance(text, str) for pair in pairs for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("query must be a mapping from string to string")
+        raise refused
     text = "".join(text for pair in pairs for text in pair)
     if len(text) > LONGEST_QUERY:
         raise ConfigurationError(f"query is longer than {LONGEST_QUERY} characters")

@@ -135,6 +135,8 @@ async def test_one_string_is_not_taken_for_its_letters() -> None:
     async with client_of() as lsq:
         with pytest.raises(ConfigurationError, match=r"fields must be a list .* not one string"):
             await lsq.verify(fields="mx_City")
+        with pytest.raises(ConfigurationError, match="fields must be a list"):
+            await lsq.verify(fields=True)  # type: ignore[arg-type]
 
 
 async def test_a_report_without_a_synchronous_host_says_so() -> None:
