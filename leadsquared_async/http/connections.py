@@ -129,7 +129,7 @@ class _ToHost:
             connection, _ = self._idle.popitem()
             if not connection.has_expired():  # nor closed by the server
                 return connection
-            await self.drop(connection)
+            await uninterrupted(self.drop(connection))
         network = Network()
         connection = self._create(self._url.origin, network)
         self._all[connection] = network
@@ -144,8 +144,8 @@ class _ToHost:
         self._idle[connection] = now
         if now - self._looked >= LOOK_EVERY:
             self._looked = now
-            for useless in self._take_useless(now):
-                await self.drop(useless)
+            if useless := self._take_useless(now):
+                await uninterrupted(self._drop_all(useless))
 
     def _take_useless(self, now: float) -> list[httpcore.AsyncConnectionInterface]:
         surplus = len(self._idle) - SPARE
@@ -164,10 +164,13 @@ class _ToHost:
             await network.aclose()  # httpcore leaves the socket open if a handshake is cancelled
             self._all.pop(connection, None)
 
+    async def _drop_all(self, connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
+        for connection in connections:
+            await self.drop(connection)
+
     async def aclose(self) -> None:
         self._idle.clear()
-        for connection in list(self._all):
-            await self.drop(connection)
+        await self._drop_all(list(self._all))
 
 
 def _has_more(connection: httpcore.AsyncConnectionInterface) -> bool:

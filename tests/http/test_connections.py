@@ -51,6 +51,29 @@ async def test_a_burst_leaves_few_idle_connections(sandbox: Sandbox) -> None:
                 assert len(connections._all) == len(connections._idle) == kept
 
 
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_cancellation_while_connections_are_trimmed_leaves_none_open(
+    steps: int, sandbox: Sandbox
+) -> None:
+    """Those that are no longer idle are closed: nothing would close them before the client."""
+    async with client_of(sandbox) as lsq:
+        connections = own_connections(lsq, sandbox.url)
+        await asyncio.gather(*(lsq.leads.capture(LEAD) for _ in range(6)))
+        *older, last = connections._idle
+        del connections._idle[last]
+        for connection in older:
+            connection._connection._expire_at = 0.0
+        connections._looked = 0.0
+        trimming = asyncio.create_task(connections.put_back(last))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        trimming.cancel()
+        with suppress(asyncio.CancelledError):
+            await trimming
+        assert set(connections._idle) <= {last} if steps else connections._idle
+        assert set(connections._all) - set(connections._idle) <= {last}
+
+
 async def test_a_connection_that_was_idle_for_long_is_not_used_again(sandbox: Sandbox) -> None:
     """The next call goes over a new one."""
     async with client_of(sandbox) as lsq:
