@@ -288,7 +288,7 @@ def paths_from(
         text = setting(ENVIRONMENT["paths"], environ)
         if text is None:
             return {}
-        named, kind, given = ENVIRONMENT["paths"], "JSON object", _decoded(text)
+        named, kind, given = ENVIRONMENT["paths"], "JSON object without repeated keys", _decoded(text)
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f'{named} must be a {kind}, such as {{"leads.update status": "/lead/status"}}'
@@ -309,9 +309,16 @@ def paths_from(
 
 def _decoded(text: str) -> object:
     try:
-        return cast("object", json.loads(text))
+        return cast("object", json.loads(text, object_pairs_hook=_without_repeated))
     except (ValueError, RecursionError):
         return None
+
+
+def _without_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object; of two paths for one call, none may win silently."""
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError("a key is repeated")
+    return found
 
 
 _KEY_PLACES: tuple[Literal["query"], Literal["headers"]] = ("query", "headers")

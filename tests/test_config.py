@@ -52,9 +52,13 @@ def test_paths_come_from_the_argument_or_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("/lead/status", "must be a JSON object, such as"),
-        ('["/lead/status"]', "must be a JSON object, such as"),
+        ("/lead/status", "must be a JSON object without repeated keys, such as"),
+        ('["/lead/status"]', "must be a JSON object without repeated keys, such as"),
         ("'{}'", "must be a JSON object"),
+        (
+            '{"leads.update status": "/a", "leads.update status": "/b"}',
+            "must be a JSON object without repeated keys",
+        ),
         ("[" * 100_000, "must be a JSON object"),
         ('{"leads.updated": "/x"}', "the keys must be names of calls, which are leads.update status"),
         ('{"leads.update status": null}', "the path of leads.update status must start with a slash"),
