@@ -36,6 +36,9 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         _interrupted("to continue, run the same command again")
+    except OSError as error:  # such as --help to a full disk; commands handle their own
+        sys.stderr.write(f"leadsquared: {error.strerror or type(error).__name__}\n")
+        sys.exit(USAGE)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing left to interrupt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -245,3 +246,22 @@ def test_an_interrupt_around_the_command_is_exit_3(
         signal.signal(signal.SIGINT, before)
     assert ended.value.code == 3
     assert capsys.readouterr().err.startswith("leadsquared: interrupted; ")
+
+
+def test_help_that_cannot_be_written_is_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk that --help and --version write to may be full: a line says so, without a traceback."""
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(app_module, "app", full)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"leadsquared: {os.strerror(errno.ENOSPC)}\n"
