@@ -136,6 +136,8 @@ def test_a_hostile_text_takes_no_time(word: str) -> None:
         ("İ" * 50_000, tuple("İ" * (20_000 + more) + "ß" for more in range(20))),
         ("aa bb " * 20_000, tuple(chr(97 + more % 26) + chr(97 + more // 26 % 26) for more in range(7000))),
         ("x@" * 50_000, tuple("x@" * (5000 + more) for more in range(100))),
+        ("&#" * 50_000, tuple(f"{more}" + "\\" * 5000 for more in range(500))),
+        ("x" * 1200, tuple(f"{more}%" + "25" * 2500 + "&" * 2500 for more in range(500))),
     ],
     ids=lambda value: ascii(value[0])[:12],
 )
