@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from leadsquared_async.config import RateLimit
@@ -71,8 +71,8 @@ class Grantor(Protocol):
         """The earliest time at which a call could start with `ahead` calls of its lane before it."""
         ...
 
-    def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
-        """When to check again whether a waiter of these lanes gets a token."""
+    def next_grant(self, waiting: Sequence[int], now: float) -> float:
+        """When to check again whether a waiter gets a token, given how many wait in each lane."""
         ...
 
     def declare(self, limit: RateLimit, now: float) -> None:

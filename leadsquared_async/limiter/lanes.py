@@ -1,12 +1,13 @@
-"""Lanes, and their order when calls of several lanes wait. Pure."""
+"""Lanes, the callers that wait in them, and the order of the lanes. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["OVERTAKES", "Lane", "Turns", "Waiting"]
+__all__ = ["OVERTAKES", "Lane", "Lanes", "Turns", "Waiting"]
 
 OVERTAKES = 7
 """Consecutive grants that may pass an older waiter; the next grant goes to that waiter."""
@@ -24,7 +25,7 @@ class Lane(IntEnum):
 
 
 class Waiting(Protocol):
-    """The first waiter of a lane.
+    """A caller that waits for a token.
 
     Attributes:
         lane: the lane.
@@ -38,6 +39,48 @@ class Waiting(Protocol):
 
 
 W = TypeVar("W", bound=Waiting)
+
+
+class Lanes(Generic[W]):
+    """The waiters of all lanes, in each lane in the order of arrival. They may leave from the middle."""
+
+    def __init__(self) -> None:
+        # A plain dict would find its first item in O(n) after many have left.
+        self._lanes: tuple[OrderedDict[int, W], ...] = tuple(OrderedDict() for _ in Lane)
+
+    def __bool__(self) -> bool:
+        forms, batch, polls = self._lanes
+        return bool(forms or batch or polls)
+
+    def __iter__(self) -> Iterator[W]:
+        for lane in self._lanes:
+            yield from lane.values()
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """The number of waiters in each lane."""
+        forms, batch, polls = self._lanes
+        return len(forms), len(batch), len(polls)
+
+    def add(self, waiter: W) -> None:
+        """Put a new waiter behind the others of its lane."""
+        self._lanes[waiter.lane][waiter.number] = waiter
+
+    def remove(self, waiter: W) -> bool:
+        """Return whether it was there."""
+        return self._lanes[waiter.lane].pop(waiter.number, None) is not None
+
+    def clear(self) -> None:
+        """Remove all."""
+        for lane in self._lanes:
+            lane.clear()
+
+    def heads(self, may_go: Callable[[W], bool] | None = None) -> list[W]:
+        """The first waiter of each lane, highest lane first; with `may_go`, the first that may go."""
+        if may_go is None:
+            return [next(iter(lane.values())) for lane in self._lanes if lane]
+        firsts = (next(filter(may_go, lane.values()), None) for lane in self._lanes)
+        return [waiter for waiter in firsts if waiter is not None]
 
 
 class Turns(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from typing import TypeVar
 
 from leadsquared_async.config import RateLimit
@@ -43,8 +43,8 @@ class LocalGrantor(Tokens):
         head, self._turns = self._turns.next(heads, is_poll_due=self.next_poll_at <= now)
         return head
 
-    def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
-        forms, batch, polls = lanes
+    def next_grant(self, waiting: Sequence[int], now: float) -> float:
+        forms, batch, polls = waiting
         if not forms and not batch and not polls:
             return NEVER
         if now < self.paused_until:

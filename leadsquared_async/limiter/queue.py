@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -25,7 +24,7 @@ from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, real_later, running_loop
 from leadsquared_async.limiter.grantor import Grantor
 from leadsquared_async.limiter.interface import LimitSnapshot, NoTokenInTime
-from leadsquared_async.limiter.lanes import Lane
+from leadsquared_async.limiter.lanes import Lane, Lanes
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
 from leadsquared_async.logs import ClientEvents
 
@@ -61,8 +60,7 @@ class TokenQueue:
         self._call_later = real_later if time_now is None else clock.call_later
         self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
         self._only: LoopUse | None = None  # set if there is one only: finding the running loop is slow
-        # Ordered dicts: waiters also leave from the middle, and a plain dict pops its first item in O(n).
-        self._lanes: tuple[OrderedDict[int, _Waiter], ...] = tuple(OrderedDict() for _ in Lane)
+        self._lanes = Lanes[_Waiter]()
         self._arrivals = 0
         self._granted = 0
         self._answers_of_429 = 0
@@ -159,8 +157,7 @@ class TokenQueue:
                 use = self._only or self._here()
                 if use is not None and use.end_call():
                     self._grantor.release(now, counted=counted)
-                forms, batch, polls = self._lanes
-                if forms or batch or polls:
+                if self._lanes:
                     self._dispatch(now)
                 if self._limit_told is not None and self._limit_told != self.limit:
                     former, self._limit_told = self._limit_told, self.limit  # a lower limit has expired
@@ -218,11 +215,10 @@ class TokenQueue:
     def fail(self, error: Callable[[], Exception], client: object = None) -> None:
         """Raise an error in the waiters of a client; by default in all."""
         with self._changing():
-            for lane in self._lanes:
-                for waiter in [it for it in lane.values() if client is None or it.client is client]:
-                    self._leave(waiter)
-                    if not waiter.future.done():
-                        waiter.future.set_exception(error())
+            for waiter in [it for it in self._lanes if client is None or it.client is client]:
+                self._leave(waiter)
+                if not waiter.future.done():
+                    waiter.future.set_exception(error())
             self._dispatch(self._clock())
 
     def snapshot(self) -> LimitSnapshot:
@@ -233,7 +229,7 @@ class TokenQueue:
                 state,
                 declared=self.declared,
                 ceiling=None if state.limit == self.declared else state.ceiling,
-                waiting={lane: len(self._lanes[lane]) for lane in Lane},
+                waiting=dict(zip(Lane, self._lanes.counts, strict=True)),
                 granted=self._granted,
                 rate_limited=self._answers_of_429,
             )
@@ -256,8 +252,7 @@ class TokenQueue:
         uses = list(self._loops.values())
         self._loops.clear()
         self._only = None
-        for lane in self._lanes:
-            lane.clear()
+        self._lanes.clear()
         for use in uses:
             self._end_unanswered(use)
         self.users = 0
@@ -267,8 +262,7 @@ class TokenQueue:
     @property
     def waiting(self) -> tuple[int, int, int]:
         """The number of waiters in each lane."""
-        forms, batch, polls = self._lanes
-        return len(forms), len(batch), len(polls)
+        return self._lanes.counts
 
     def grant(self) -> None:
         """Grant available tokens."""
@@ -315,9 +309,8 @@ class TokenQueue:
     def _forget(self, use: LoopUse) -> None:
         del self._loops[use.loop]
         self._only = next(iter(self._loops.values())) if len(self._loops) == 1 else None
-        for lane in self._lanes:
-            for number in [number for number, waiter in lane.items() if waiter.use is use]:
-                del lane[number]
+        for waiter in [it for it in self._lanes if it.use is use]:
+            self._lanes.remove(waiter)
         self._end_unanswered(use)
         if use.declared:
             self.users -= len(use.declared)
@@ -354,8 +347,7 @@ class TokenQueue:
             try:
                 now = self._clock()
                 use = self._only or self._use_here()
-                forms, batch, polls = self._lanes
-                if not (forms or batch or polls) and self._grantor.take_at_once(lane, now):
+                if not self._lanes and self._grantor.take_at_once(lane, now):
                     use.out += 1
                     self._granted += 1
                     return None
@@ -368,15 +360,14 @@ class TokenQueue:
 
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, client: object, now: float) -> _Waiter:
         """Join the queue; if this fails, no waiter stays in it and no token is taken."""
-        callers = self._lanes[lane]
-        ahead = len(callers)
+        ahead = self._lanes.counts[lane]
         if deadline is not None:
             self._grantor.settle(now)
             if self._grantor.earliest_of(lane, now, ahead) - now > deadline - clock.now():
                 raise NoTokenInTime(ahead, spacing_of(lane, self._grantor.limit))
         self._arrivals += 1
         waiter = _Waiter(self._arrivals, lane, use, client)
-        callers[waiter.number] = waiter
+        self._lanes.add(waiter)
         use.waiting += 1
         try:
             if deadline is not None:
@@ -392,7 +383,7 @@ class TokenQueue:
         return waiter
 
     def _leave(self, waiter: _Waiter) -> bool:
-        if self._lanes[waiter.lane].pop(waiter.number, None) is None:
+        if not self._lanes.remove(waiter):
             return False
         waiter.use.waiting -= 1
         return True
@@ -437,9 +428,8 @@ class TokenQueue:
     def _heads(self) -> list[_Waiter]:
         """The first waiter of each lane that may get a token."""
         if self._only is not None:
-            return [next(iter(lane.values())) for lane in self._lanes if lane]
-        firsts = (next((w for w in lane.values() if w.use.may_be_granted), None) for lane in self._lanes)
-        return [waiter for waiter in firsts if waiter is not None]
+            return self._lanes.heads()
+        return self._lanes.heads(lambda waiter: waiter.use.may_be_granted)
 
     def _grant_to(self, waiter: _Waiter, now: float) -> None:
         use = waiter.use
@@ -464,16 +454,16 @@ class TokenQueue:
         with self._changing():
             waiter.use.has_pending_grant = False
             waiter.wake()
-            if any(self._lanes):
+            if self._lanes:
                 self._dispatch(self._clock())
 
     def _set_timers(self, now: float) -> None:
         """Set the timer of each loop with waiters; other loops are asked to set their own."""
-        when = self._grantor.next_grant(self._lanes, now)
+        when = self._grantor.next_grant(self._lanes.counts, now)
         if self._only is not None:
             self._only.timer.set(when if self._only.waiting else NEVER, now)
             return
-        if any(self._lanes):
+        if self._lanes:
             # A stopped loop returns no tokens.
             when = min(when, now + CHECK_LOOPS_AFTER)
         here = running_loop()

@@ -11,7 +11,7 @@ import asyncio
 import random
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Sequence, Sized
+from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -232,9 +232,9 @@ class RedisGrantor:
         apart = spacing_of(lane, self._shared)
         return max(start, max(now, self._last_poll + apart) + ahead * apart)
 
-    def next_grant(self, lanes: Sequence[Sized], now: float) -> float:
+    def next_grant(self, waiting: Sequence[int], now: float) -> float:
         self._schedule()
-        return NEVER if self._share is None else self._share.next_grant(lanes, now)
+        return NEVER if self._share is None else self._share.next_grant(waiting, now)
 
     def declare(self, limit: RateLimit, now: float) -> None:
         """Report the smallest limit that this process's clients declare."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadsquared_async import Lane
-from leadsquared_async.limiter.lanes import OVERTAKES, Turns
+from leadsquared_async.limiter.lanes import OVERTAKES, Lanes, Turns
 
 FORM, BATCH, POLL = Lane.INTERACTIVE, Lane.BATCH, Lane.STATUS
 
@@ -80,3 +80,20 @@ def test_of_any_eight_grants_at_least_seven_are_in_lane_order(
             assert lanes[head.lane].popleft() == head.number
             in_order.append(head is heads[0])
     assert all(in_order[start : start + OVERTAKES + 1].count(False) <= 1 for start in range(len(in_order)))
+
+
+def test_waiters_leave_from_anywhere_and_the_others_keep_their_order() -> None:
+    """The head of a lane is the oldest that is left, or the oldest that may go; nobody leaves twice."""
+    lanes = Lanes[Head]()
+    assert not lanes
+    waiters = [Head(lane, number) for number, lane in enumerate([POLL, FORM, FORM, BATCH, FORM])]
+    for waiter in waiters:
+        lanes.add(waiter)
+    assert lanes.counts == (3, 1, 1)
+    assert lanes.heads() == [waiters[1], waiters[3], waiters[0]]
+    assert lanes.heads(lambda waiter: waiter.number in {2, 4}) == [waiters[2]]
+    assert [lanes.remove(waiters[2]), lanes.remove(waiters[2])] == [True, False]
+    assert lanes.remove(waiters[1])
+    assert list(lanes) == [waiters[4], waiters[3], waiters[0]]
+    lanes.clear()
+    assert (bool(lanes), lanes.heads()) == (False, [])

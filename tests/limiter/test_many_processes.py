@@ -139,8 +139,7 @@ async def test_the_smallest_declared_limit_is_kept_while_its_process_is_there() 
     assert world.refused == 0
     assert most_in_any_window(sorted(world.arrivals), 5.0) <= 20
     for bucket in world.buckets[:4]:
-        for queue in bucket._lanes:
-            queue.clear()
+        bucket._lanes.clear()
         bucket.leave(bucket.declared)
         await asyncio.sleep(1.0)
         await leave(bucket)

@@ -109,7 +109,7 @@ def test_a_fault_at_any_step_leaves_no_waiter_and_no_token_behind(
         assert all(task.done() for task in calls)
         failed = [task for task in calls if task.cancelled() or task.exception() is not None]
         assert len(failed) <= 1, failed
-        assert not any(bucket._lanes)
+        assert not bucket._lanes
         assert not grantor._out
         await asyncio.sleep(40)
         await asyncio.gather(*(call(bucket, Lane.INTERACTIVE) for _ in range(25)))
