@@ -1,18 +1,19 @@
-"""A queue's state in each event loop that uses it: waiting callers, calls in flight, one timer."""
+"""The event loops that use a queue, and its state in each: clients, calls in flight, one timer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import Context
-from functools import partial
+from functools import partial, reduce
 
 from leadsquared_async.clock import Wait
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.logs import ClientEvents
 
-__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "real_later", "running_loop"]
+__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "LoopUses", "real_later", "running_loop"]
 
 CallLater = Callable[[asyncio.AbstractEventLoop, float, Callable[[], object], Context], Wait]
 
@@ -128,6 +129,79 @@ class LoopUse:
             self.loop.call_soon_threadsafe(what, context=self.context)
         except RuntimeError as error:
             raise LoopClosed from error
+
+
+class LoopUses:
+    """A queue's state in all event loops that use it.
+
+    Args:
+        dispatch: grants available tokens in a loop.
+        call_later: sets its timers.
+
+    Attributes:
+        only: the state in the only loop; None if there are several. Finding the running loop is slow.
+    """
+
+    def __init__(self, dispatch: Callable[[LoopUse], None], call_later: CallLater) -> None:
+        self._dispatch = dispatch
+        self._call_later = call_later
+        self._uses: dict[asyncio.AbstractEventLoop, LoopUse] = {}
+        self.only: LoopUse | None = None
+
+    def __iter__(self) -> Iterator[LoopUse]:
+        return iter(list(self._uses.values()))  # the body of the loop may remove one
+
+    def here(self) -> LoopUse | None:
+        """The state in the running loop."""
+        loop = running_loop()
+        return None if loop is None else self._uses.get(loop)
+
+    def add(self) -> LoopUse:
+        """The state in the running loop, which did not use the queue before."""
+        loop = asyncio.get_running_loop()
+        use = self._uses[loop] = LoopUse(loop, self._dispatch, self._call_later)
+        self._count()
+        return use
+
+    def remove(self, use: LoopUse) -> None:
+        """Forget an ended loop."""
+        del self._uses[use.loop]
+        self._count()
+
+    def clear(self) -> list[LoopUse]:
+        """Forget all loops, and return what they were."""
+        uses = list(self)
+        self._uses.clear()
+        self._count()
+        return uses
+
+    def _count(self) -> None:
+        self.only = next(iter(self._uses.values())) if len(self._uses) == 1 else None
+
+    def events(self) -> ClientEvents | None:
+        """Those of the first open client."""
+        return next((events for use in self for events in use.events), None)
+
+    def smallest_limit(self) -> RateLimit | None:
+        """The smallest limit that the open clients declare."""
+        # Sorted as in the script of a shared limit, so that the order of clients does not matter.
+        declared = sorted(
+            (limit for use in self for limit in use.declared),
+            key=lambda limit: (-limit.per, limit.calls, limit.margin),
+        )
+        return reduce(RateLimit.within, declared) if declared else None
+
+    def dispatch_soon(self) -> None:
+        """Grant tokens soon, in all loops with waiters."""
+        for use in self:
+            if use.waiting:
+                with suppress(LoopClosed):
+                    use.dispatch_soon()
+
+    def stop(self) -> None:
+        """Cancel all timers."""
+        for use in self:
+            use.timer.cancel()
 
 
 class LoopClosed(Exception):

@@ -17,11 +17,11 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 
 from leadsquared_async.clock import Wait, clock
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, real_later, running_loop
+from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, LoopUses, real_later, running_loop
 from leadsquared_async.limiter.grantor import Grantor
 from leadsquared_async.limiter.interface import LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Lanes
@@ -57,9 +57,7 @@ class TokenQueue:
         self._nobody = ClientEvents(None)
         self._grantor = grantor
         self._clock = clock.of(asyncio.get_running_loop()) if time_now is None else time_now
-        self._call_later = real_later if time_now is None else clock.call_later
-        self._loops: dict[asyncio.AbstractEventLoop, LoopUse] = {}
-        self._only: LoopUse | None = None  # set if there is one only: finding the running loop is slow
+        self._loops = LoopUses(self._dispatch_here, real_later if time_now is None else clock.call_later)
         self._lanes = Lanes[_Waiter]()
         self._arrivals = 0
         self._granted = 0
@@ -103,7 +101,7 @@ class TokenQueue:
     @property
     def events(self) -> ClientEvents:
         """Those of the first open client: an event about the limit goes to one client of the account."""
-        return next((events for use in list(self._loops.values()) for events in use.events), self._nobody)
+        return self._loops.events() or self._nobody
 
     def tell_limit(self, before: RateLimit) -> None:
         """Tell of a change of the limit, without the lock, because log handlers may run any code."""
@@ -154,7 +152,7 @@ class TokenQueue:
         with LOCK:  # as above
             try:
                 now = self._clock()
-                use = self._only or self._here()
+                use = self._loops.only or self._loops.here()
                 if use is not None and use.end_call():
                     self._grantor.release(now, counted=counted)
                 if self._lanes:
@@ -162,7 +160,7 @@ class TokenQueue:
                 if self._limit_told is not None and self._limit_told != self.limit:
                     former, self._limit_told = self._limit_told, self.limit  # a lower limit has expired
             except BaseException:
-                self.dispatch_soon()
+                self._loops.dispatch_soon()
                 raise
         if former is not None:
             self.tell_limit(former)
@@ -170,7 +168,7 @@ class TokenQueue:
     def release_unused(self) -> None:
         """Return the token of a call that was never sent."""
         with self._changing():
-            self._return_unused(self._only or self._here())
+            self._return_unused(self._loops.only or self._loops.here())
             self._dispatch(self._clock())
 
     def on_rate_limited(self, pause: float | None = None, named: tuple[int, float] | None = None) -> None:
@@ -239,7 +237,7 @@ class TokenQueue:
     def forget_ended_loops(self) -> None:
         """Count the calls of stopped loops as ended now without an answer."""
         with self._changing():
-            for use in list(self._loops.values()):
+            for use in self._loops:
                 if use.loop.is_closed():
                     self._forget(use)
                 elif use.out and not use.loop.is_running():
@@ -249,11 +247,8 @@ class TokenQueue:
 
     def forget_loops(self) -> None:
         """Forget the parent's loops in the child of a fork; the calls they sent still count."""
-        uses = list(self._loops.values())
-        self._loops.clear()
-        self._only = None
         self._lanes.clear()
-        for use in uses:
+        for use in self._loops.clear():
             self._end_unanswered(use)
         self.users = 0
 
@@ -271,15 +266,7 @@ class TokenQueue:
 
     def stop(self) -> None:
         """Cancel all timers."""
-        for use in self._loops.values():
-            use.timer.cancel()
-
-    def dispatch_soon(self) -> None:
-        """Grant tokens soon, in all loops with waiters."""
-        for use in self._loops.values():
-            if use.waiting:
-                with suppress(LoopClosed):
-                    use.dispatch_soon()
+        self._loops.stop()
 
     @contextmanager
     def _changing(self) -> Generator[None]:
@@ -288,27 +275,20 @@ class TokenQueue:
             try:
                 yield
             except BaseException:
-                self.dispatch_soon()
+                self._loops.dispatch_soon()
                 raise
 
     # Event loops ------------------------------------------------------------------------------------------
 
-    def _here(self) -> LoopUse | None:
-        loop = running_loop()
-        return None if loop is None else self._loops.get(loop)
-
     def _use_here(self) -> LoopUse:
-        loop = asyncio.get_running_loop()
-        use = self._loops.get(loop)
+        use = self._loops.here()
         if use is None:
             self.forget_ended_loops()
-            use = self._loops[loop] = LoopUse(loop, self._dispatch_here, self._call_later)
-            self._only = use if len(self._loops) == 1 else None
+            use = self._loops.add()
         return use
 
     def _forget(self, use: LoopUse) -> None:
-        del self._loops[use.loop]
-        self._only = next(iter(self._loops.values())) if len(self._loops) == 1 else None
+        self._loops.remove(use)
         for waiter in [it for it in self._lanes if it.use is use]:
             self._lanes.remove(waiter)
         self._end_unanswered(use)
@@ -325,19 +305,15 @@ class TokenQueue:
 
     def _declare_smallest(self) -> None:
         """Apply the smallest limit of the open clients; without any, keep the previous one."""
-        # Sorted as in the script of a shared limit, so that the order of clients does not matter.
-        declared = sorted(
-            (limit for use in self._loops.values() for limit in use.declared),
-            key=lambda limit: (-limit.per, limit.calls, limit.margin),
-        )
-        if not declared:
+        smallest = self._loops.smallest_limit()
+        if smallest is None:
             return
         before = self._grantor.limit
         try:
-            self._grantor.declare(reduce(RateLimit.within, declared), self._clock())
+            self._grantor.declare(smallest, self._clock())
         finally:
             if self._grantor.limit != before:
-                self.dispatch_soon()
+                self._loops.dispatch_soon()
 
     # Waiters ----------------------------------------------------------------------------------------------
 
@@ -346,7 +322,7 @@ class TokenQueue:
         with LOCK:  # not self._changing(), which costs more than the rest if the queue is empty
             try:
                 now = self._clock()
-                use = self._only or self._use_here()
+                use = self._loops.only or self._use_here()
                 if not self._lanes and self._grantor.take_at_once(lane, now):
                     use.out += 1
                     self._granted += 1
@@ -355,7 +331,7 @@ class TokenQueue:
             except NoTokenInTime:
                 raise
             except BaseException:
-                self.dispatch_soon()
+                self._loops.dispatch_soon()
                 raise
 
     def _wait(self, use: LoopUse, lane: Lane, deadline: float | None, client: object, now: float) -> _Waiter:
@@ -373,7 +349,7 @@ class TokenQueue:
             if deadline is not None:
                 left, expire = deadline - clock.now(), partial(self._expire, waiter, ahead)
                 waiter.expiry = use.call_later(left, expire, use.context)
-            if not ahead or self._only is None:
+            if not ahead or self._loops.only is None:
                 self._dispatch(now)  # behind others of its lane, it changes nothing
         except BaseException:
             if waiter.expiry is not None:
@@ -427,7 +403,7 @@ class TokenQueue:
 
     def _heads(self) -> list[_Waiter]:
         """The first waiter of each lane that may get a token."""
-        if self._only is not None:
+        if self._loops.only is not None:
             return self._lanes.heads()
         return self._lanes.heads(lambda waiter: waiter.use.may_be_granted)
 
@@ -438,7 +414,7 @@ class TokenQueue:
         self._granted += 1
         waiter.granted = True
         try:
-            if use is self._only or use.loop is running_loop():
+            if use is self._loops.only or use.loop is running_loop():
                 waiter.wake()
                 return
             use.call_soon(partial(self._wake_here, waiter))
@@ -460,14 +436,15 @@ class TokenQueue:
     def _set_timers(self, now: float) -> None:
         """Set the timer of each loop with waiters; other loops are asked to set their own."""
         when = self._grantor.next_grant(self._lanes.counts, now)
-        if self._only is not None:
-            self._only.timer.set(when if self._only.waiting else NEVER, now)
+        only = self._loops.only
+        if only is not None:
+            only.timer.set(when if only.waiting else NEVER, now)
             return
         if self._lanes:
             # A stopped loop returns no tokens.
             when = min(when, now + CHECK_LOOPS_AFTER)
         here = running_loop()
-        for use in self._loops.values():
+        for use in self._loops:
             at = when if use.waiting else NEVER
             if use.loop is here:
                 use.timer.set(at, now)
@@ -480,7 +457,7 @@ class TokenQueue:
         """Grant available tokens, in that loop."""
         with self._changing():
             use.asked_at = NEVER
-            if self._only is None:
+            if self._loops.only is None:
                 self.forget_ended_loops()
             self._dispatch(self._clock())
 

@@ -289,7 +289,7 @@ def test_an_exchange_that_is_cancelled_before_its_first_step_gives_its_token_bac
 
 def in_the_tick_of_the_next_grant(lsq: LeadSquared, act: Callable[[], object], *, before: bool) -> None:
     """Do something in the very tick in which the bucket's timer grants a token, before or after the grant."""
-    (home,) = lsq._session.buckets[Limit.CALLS]._loops.values()
+    (home,) = lsq._session.buckets[Limit.CALLS]._loops
     ring = home.timer._callback
 
     def patched() -> None:

@@ -317,7 +317,7 @@ async def test_the_timer_keeps_no_waiters_context_alive() -> None:
     bucket.release()
     waiting = asyncio.create_task(bucket.acquire(Lane.INTERACTIVE))
     await asyncio.sleep(0)
-    (home,) = bucket._loops.values()
+    (home,) = bucket._loops
     assert home.timer._handle is not None
     assert len(home.timer._handle._context) == 0  # type: ignore[attr-defined]
     await waiting
