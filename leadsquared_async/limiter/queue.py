@@ -108,15 +108,10 @@ class TokenQueue:
         limit = self.limit
         if limit == before:
             return
-        from leadsquared_async.events import LimitLowered, LimitRaised  # noqa: PLC0415 - slow to import
+        from leadsquared_async.limiter.limit_events import changed  # noqa: PLC0415 - slow to import
 
         self._limit_told = limit
-        what = self._grantor.kind.value
-        if before.within(limit) == before:
-            self.events.emit(LimitRaised(what=what, before=before, limit=limit))
-            return
-        reason = self._grantor.ceiling or ""
-        self.events.emit(LimitLowered(what=what, before=before, limit=limit, reason=reason))
+        self.events.emit(changed(self._grantor, before, limit))
 
     async def acquire(self, lane: Lane, deadline: float | None = None, client: object = None) -> None:
         """Wait for a token and take it; each return is followed by one `release` or `release_unused`.
@@ -187,15 +182,13 @@ class TokenQueue:
             before, doubted = grantor.limit, grantor.doubted
             grantor.on_rate_limited(pause, named, now)
             now_doubted = grantor.doubted
-        from leadsquared_async.events import LimitDoubted, Throttled  # noqa: PLC0415 - slow to import
+        from leadsquared_async.limiter import limit_events  # noqa: PLC0415 - slow to import
 
-        kind = grantor.kind
         if is_first:
-            self.events.emit(Throttled(what=kind.value, limit=before, pause=pause))
+            self.events.emit(limit_events.throttled(grantor.kind, before, pause))
         self.tell_limit(before)
         if now_doubted is not None and now_doubted != doubted:
-            setting = kind.setting(now_doubted)
-            self.events.emit(LimitDoubted(what=kind.value, limit=before, stated=now_doubted, setting=setting))
+            self.events.emit(limit_events.doubted(grantor.kind, before, now_doubted))
 
     def assume_spent(self, ended: float, calls: int | None = None) -> None:
         """Count calls made outside this queue, as if they had ended without an answer.
@@ -241,9 +234,7 @@ class TokenQueue:
                 if use.loop.is_closed():
                     self._forget(use)
                 elif use.out and not use.loop.is_running():
-                    self._end_unanswered(
-                        use
-                    )  # it may run again: its waiters stay, and are skipped until then
+                    self._end_unanswered(use)  # it may run again; until then its waiters are skipped
 
     def forget_loops(self) -> None:
         """Forget the parent's loops in the child of a fork; the calls they sent still count."""
