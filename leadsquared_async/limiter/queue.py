@@ -144,7 +144,7 @@ class TokenQueue:
             counted: False if it got no answer, so the server may count it later.
         """
         former = None
-        with LOCK:  # as above
+        with LOCK:  # not self._changing(), as in `_enter`
             try:
                 now = self._clock()
                 use = self._loops.only or self._loops.here()
