@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
-    Generator,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from leadsquared_async.cleanup import uninterrupted
 from leadsquared_async.clock import clock
@@ -38,9 +33,10 @@ from leadsquared_async.errors import (
 from leadsquared_async.http.session import CLOSED, Session
 from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.results import Result, Results, tell_unread
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import Submission
 
-__all__ = ["FOLLOWED", "Batch", "Pending", "Source"]
+__all__ = ["FOLLOWED", "Batch", "Pending"]
 
 UNSENT = 1
 """Calls that may wait for the limit at once: one is ready for the next token; no others are in memory."""
@@ -51,7 +47,6 @@ GRACE = 8.0
 LAST_WAIT = 1.0
 """Seconds to wait for cancelled tasks; the caller's source or transport may end slowly."""
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -465,47 +460,3 @@ def _not_sent(name: str, error: LeadSquaredError, reference: str | None) -> Lead
         operation=error.operation,
         reference=reference,
     )
-
-
-class Source(Generic[S]):
-    """The caller's iterable or async iterable, read by one task.
-
-    `aclose` closes a generator, so that its clean-up, such as closing a file or a cursor, does not wait for
-    the garbage collector. Other iterators stay open, since the caller may continue to read them.
-    """
-
-    def __init__(self, items: Iterable[S] | AsyncIterable[S], call: str, of: str) -> None:
-        given: object = items
-        if isinstance(given, str | bytes | bytearray | Mapping) or not isinstance(  # pyright: ignore[reportUnnecessaryIsInstance]
-            given, Iterable | AsyncIterable
-        ):
-            raise ConfigurationError(
-                f"{call}() expects an iterable or async iterable of {of}, got {type(items).__name__}; "
-                "pass a list, even for a single item: [item]"
-            )
-        self._given = items
-        self._reading: Iterator[S] | AsyncIterator[S] | None = None
-
-    def __aiter__(self) -> Self:
-        given = self._given
-        self._reading = aiter(given) if isinstance(given, AsyncIterable) else iter(given)
-        return self
-
-    async def __anext__(self) -> S:
-        if isinstance(self._reading, AsyncIterator):
-            return await anext(self._reading)
-        assert self._reading is not None
-        try:
-            for item in self._reading:
-                return item
-        except StopAsyncIteration as error:  # it would look like the end of the source
-            raise RuntimeError("the source raised StopAsyncIteration") from error
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close a generator, in the task that read it."""
-        reading: object = self._reading
-        if isinstance(reading, AsyncGenerator):
-            await cast("AsyncGenerator[object]", reading).aclose()
-        elif isinstance(reading, Generator):
-            cast("Generator[object]", reading).close()

@@ -18,7 +18,6 @@ from typing import (
     overload,
 )
 
-from leadsquared_async.batch import Source
 from leadsquared_async.config import (
     Credentials,
     RateLimit,
@@ -52,6 +51,7 @@ from leadsquared_async.resources.leads import Activities, Calls, Leads, Opportun
 from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.resources.submit import CONCURRENCY, Parts, submit, submit_many
 from leadsquared_async.results import Results
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import Submission
 from leadsquared_async.telemetry import is_set_up
 from leadsquared_async.tracking import Trackers

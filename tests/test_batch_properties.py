@@ -35,9 +35,10 @@ from leadsquared_async import (
     batch,
     submissions,
 )
-from leadsquared_async.batch import Batch, Pending, Source
+from leadsquared_async.batch import Batch, Pending
 from leadsquared_async.resources.submit import outcome
 from leadsquared_async.sandbox import Account
+from leadsquared_async.source import Source
 from leadsquared_async.tracking import Tracker
 from tests import virtual
 from tests.clients import virtual_client

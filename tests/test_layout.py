@@ -19,7 +19,7 @@ LAYERS = [
     {"_version", "cleanup", "clock", "printable"},
     {"models"},
     {"errors"},  # one of them carries a status
-    {"config", "operations", "value_text"},
+    {"config", "operations", "source", "value_text"},
     {"events", "hosts"},
     {"logs"},
     {"submissions"},

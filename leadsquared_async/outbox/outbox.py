@@ -15,7 +15,6 @@ from collections.abc import (
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from leadsquared_async.batch import Source
 from leadsquared_async.client import LeadSquared, parts_of
 from leadsquared_async.clock import clock
 from leadsquared_async.config import seconds
@@ -45,6 +44,7 @@ from leadsquared_async.outbox.rows import AT_ONCE, BEFORE_ALL, FILES, FORMS
 from leadsquared_async.outbox.settle import Callback
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.resources.prepare import Preparer
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import Submission, UpdateBehavior
 
 __all__ = ["Outbox", "lifecycle_of"]

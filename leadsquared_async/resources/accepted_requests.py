@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
-from leadsquared_async.batch import FOLLOWED, Batch, Pending, Source
+from leadsquared_async.batch import FOLLOWED, Batch, Pending
 from leadsquared_async.clock import clock
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.call import Call
@@ -16,6 +16,7 @@ from leadsquared_async.operations import LEADS_CAPTURE, Idempotency, Keys, Opera
 from leadsquared_async.protocol import ExpectedBody
 from leadsquared_async.resources.submit import Resource, outcome
 from leadsquared_async.results import Result, Results
+from leadsquared_async.source import Source
 from leadsquared_async.tracking import fetch_status
 
 __all__ = ["Requests"]

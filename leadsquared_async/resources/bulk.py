@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from leadsquared_async.batch import Batch, Pending, Source
+from leadsquared_async.batch import Batch, Pending
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError
 from leadsquared_async.http.redaction import call_without_locals, without_locals
@@ -14,6 +14,7 @@ from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, BULK_MOST
 from leadsquared_async.resources.bulk_call import RowOutcome, send_rows
 from leadsquared_async.resources.submit import Resource, submission_of
 from leadsquared_async.results import Result, Results
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import Submission, bulk_lead
 
 __all__ = ["CALLS", "Bulk"]

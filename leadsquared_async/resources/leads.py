@@ -6,7 +6,6 @@ import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from leadsquared_async.batch import Source
 from leadsquared_async.encoding import check_update_behavior
 from leadsquared_async.http.redaction import call_without_locals, without_locals
 from leadsquared_async.models import Receipt
@@ -14,6 +13,7 @@ from leadsquared_async.operations import ACTIVITIES_CREATE, CALLS_LOG, LEADS_CAP
 from leadsquared_async.resources.accepted_requests import Requests
 from leadsquared_async.resources.submit import CONCURRENCY, submission_of, submit, submit_many
 from leadsquared_async.results import Results
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import (
     Submission,
     UpdateBehavior,

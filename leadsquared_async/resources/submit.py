@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from leadsquared_async.batch import Batch, Pending, Source
+from leadsquared_async.batch import Batch, Pending
 from leadsquared_async.clock import clock
 from leadsquared_async.encoding import EncodedSubmission
 from leadsquared_async.errors import ConfigurationError, Delivery, InvalidLead, LeadSquaredError
@@ -17,6 +17,7 @@ from leadsquared_async.models import Receipt, RequestStatus
 from leadsquared_async.operations import Endpoint, Operation, operation_named
 from leadsquared_async.resources.prepare import Preparer
 from leadsquared_async.results import Result, Results
+from leadsquared_async.source import Source
 from leadsquared_async.submissions import Submission
 from leadsquared_async.tracking import Tracker, Trackers
 
