@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import select
 import ssl
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -103,7 +102,7 @@ def _is_readable(socket: Any) -> bool:
     number = socket.fileno()
     if number < 0:
         return True
-    if sys.platform == "win32":
+    if not hasattr(select, "poll"):  # Windows
         return bool(select.select([number], [], [], 0)[0])
     poll = select.poll()  # `select` fails from the 1,025th socket on
     poll.register(number, select.POLLIN)

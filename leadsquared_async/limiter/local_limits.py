@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -129,6 +128,6 @@ def _reset_after_fork() -> None:
             del _accounts[key]  # its clock ended with the parent's loop
 
 
-if sys.platform != "win32":
+if hasattr(os, "register_at_fork"):  # not on Windows
     # The lock prevents changes of a queue while the process is copied.
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_reset_after_fork)

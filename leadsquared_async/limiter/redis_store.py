@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import socket
 import uuid
 from collections.abc import Callable
 from contextvars import Context
@@ -165,11 +166,13 @@ def check_url(who: str, url: str, timeout: float) -> None:
     """Check a URL before its first use; the message begins with `who`.
 
     Raises:
-        ConfigurationError: redis-py cannot read it. The message shows no part of the URL: if the password
-            has a `/` or `#`, redis-py would show half of it as a port.
+        ConfigurationError: redis-py cannot read it, or this system has no Unix sockets. The message shows no
+            part of the URL: if the password has a `/` or `#`, redis-py would show half of it as a port.
     """
     from redis.exceptions import RedisError  # noqa: PLC0415
 
+    if url.startswith("unix://") and not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError(f"{who}: unix:// needs Unix sockets, which Windows lacks: use redis://")
     try:
         _pool_of(url, timeout).make_connection()
     except (ValueError, TypeError, RedisError):
