@@ -33,7 +33,7 @@ def main() -> None:
             _interrupted("nothing was sent")
         gc.freeze()
         gc.enable()
-        app()
+        app(windows_expand_args=False)  # a lead's values may have `*`, `%NAME%` or `~` in them
     except KeyboardInterrupt:
         _interrupted("to continue, run the same command again")
     except OSError as error:  # such as --help to a full disk; commands handle their own

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, error_text, status_of
+from leadsquared_async.cli.exits import CommandFailedError, ExitStatus, error_text, is_closed_pipe, status_of
 from leadsquared_async.cli.options import AsJson, pairs
 from leadsquared_async.cli.stopping import Interrupted
 from leadsquared_async.cli.terminal import Terminal, discard_results, logs_shown
@@ -139,10 +139,10 @@ def _ending(command: str, terminal: Terminal) -> Generator[None]:
     except (KeyboardInterrupt, Interrupted, typer.Abort):
         terminal.say(f"leadsquared {command}: {INTERRUPTED}")
         raise typer.Exit(ExitStatus.LEFT) from None
-    except BrokenPipeError:
-        discard_results()  # the reader has closed the pipe, such as `head`: not an error
-        raise typer.Exit(ExitStatus.DONE) from None
     except OSError as error:
+        if is_closed_pipe(error):
+            discard_results()  # not an error
+            raise typer.Exit(ExitStatus.DONE) from None
         terminal.say(f"leadsquared {command}: {error_text(error)}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
@@ -152,7 +152,7 @@ def some_left() -> Generator[None]:
     """Exit with LEFT on errors after delivery began: some rows may have been sent."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except (OSError, OutboxError) as error:
+        if isinstance(error, OSError) and is_closed_pipe(error):
+            raise
         raise CommandFailedError(error_text(error), ExitStatus.LEFT) from None

@@ -27,7 +27,7 @@ from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
-from leadsquared_async.outbox import place_of
+from leadsquared_async.outbox import has_modes, place_of
 from leadsquared_async.resources.account_report import AccountCheck, examine
 
 __all__ = ["doctor"]
@@ -236,11 +236,17 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
         counts = asyncio.run(_counts(path))
     except OutboxError as error:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
-    others = "" if not mode & 0o077 else "; other users could read it until now"
-    found = f"{path}: {counts_text(counts)}; mode {mode:04o}{others}; {place}{warning}"
+    found = f"{path}: {counts_text(counts)}; {_rights(mode)}; {place}{warning}"
     if (dead := dead_letters(path, counts)) is not None:
         verdict, found = "look", f"{': '.join(dead)}; {found}"
     return Check("outbox", verdict, found, status_for(counts, fail_on))
+
+
+def _rights(mode: int) -> str:
+    """Who could read the file before it was opened, which makes it private."""
+    if not has_modes():
+        return "whoever may read its folder can read it"
+    return f"mode {mode:04o}{'; other users could read it until now' if mode & 0o077 else ''}"
 
 
 async def _counts(path: Path) -> Mapping[ItemState, int]:

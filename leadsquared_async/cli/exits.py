@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import IntEnum
 
 from leadsquared_async.errors import ConfigurationError, Fault, LeadSquaredError, OutboxError
 
-__all__ = ["CommandFailedError", "ExitStatus", "error_text", "status_of"]
+__all__ = ["CommandFailedError", "ExitStatus", "error_text", "is_closed_pipe", "status_of"]
 
 
 class ExitStatus(IntEnum):
@@ -30,6 +32,12 @@ class CommandFailedError(Exception):
     def __init__(self, what: str, status: ExitStatus = ExitStatus.USAGE) -> None:
         super().__init__(what)
         self.status = status
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether the reader of a pipe has closed it, such as `head`; Windows reports an invalid argument."""
+    is_windows = os.name == "nt" and error.errno == errno.EINVAL and error.filename is None
+    return is_windows or isinstance(error, BrokenPipeError)
 
 
 def error_text(error: Exception) -> str:

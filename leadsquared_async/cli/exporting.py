@@ -53,13 +53,13 @@ def export(
         if out is None:
             given: object = sys.stdout
             if isinstance(given, TextIOWrapper):  # as a file of --out, in any locale
-                given.reconfigure(encoding="utf-8", errors="backslashreplace")
+                given.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
             asyncio.run(_export(files, state, form, sys.stdout, verbatim=verbatim))
             return ExitStatus.DONE
         draft = stack.enter_context(Draft(out, others=files_of(files), begins=BEGINS))
         with open_private(draft.part) as file:
             written = asyncio.run(_export(files, state, form, file, verbatim=verbatim))
-        draft.place()
+        out = draft.place()
     terminal.result(f"{counted(written, 'row')} in {one_line(out)}", {"rows": written, "out": str(out)})
     return ExitStatus.DONE
 

@@ -204,7 +204,9 @@ def _run(asked: Asked, connection: Connection, terminal: Terminal, timeout: floa
         with Stop() as stop:
             outcomes = asyncio.run(ask(stop))
         if draft is not None:
-            _write(draft, outcomes)
+            written = _write(draft, outcomes)
+            if written != draft.given:
+                terminal.say(f"outcomes: {written}, because {draft.given} is open in another program")
     ended = max((outcome.exit for outcome in outcomes), default=ExitStatus.DONE)
     data = {"requests": [outcome.data() for outcome in outcomes], "exit": int(ended)}
     terminal.table(("RequestID", "State", "Lead id", "Why"), [each.cells for each in outcomes], data)
@@ -324,7 +326,7 @@ async def _outcome(lsq: LeadSquared, request_id: str, name: str, deadline: float
     return _Outcome(found.request_id, name, found.state.value, status, found)
 
 
-def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
+def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> Path:
     with open_private(draft.part) as file:
         write = sheet(file)
         write(COLUMNS)
@@ -333,4 +335,4 @@ def _write(draft: Draft, outcomes: Sequence[_Outcome]) -> None:
                 (None, each.why) if each.found is None else (each.found.lead_id, each.found.reason)
             )
             write((each.request_id, lead_id, each.state, one_line(reason or ""), each.operation))
-    draft.place()
+    return draft.place()

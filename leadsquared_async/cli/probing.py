@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from leadsquared_async.cli.doctor_checks import Check
 from leadsquared_async.cli.options import option
 from leadsquared_async.cli.probe import Probed, probe
 from leadsquared_async.cli.probe_keys import ProbedKeys, probe_keys
+from leadsquared_async.cli.shell_lines import setting_lines
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, keys_in_from
 
@@ -98,12 +98,11 @@ class Probes:
         """The lines to configure, for a shell and for Python; none if nothing is missing."""
         if not self.options:
             return []
-        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]
         arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in self.options.items())
         return [
             "",
             "# configure it in the environment:",
-            *exports,
+            *setting_lines(self.variables),
             "# or in Python:",
             f"LeadSquared({arguments})",
         ]

@@ -43,7 +43,7 @@ class Outcomes:
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     rejects: Path | None = None
     out: Path | None = None
-    is_beside: bool = False  # the file that was named holds the outcomes of another input
+    is_beside: bool = False  # the file that was named could not be replaced
     unwritten: str | None = None
 
 

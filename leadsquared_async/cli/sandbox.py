@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -18,6 +17,7 @@ from leadsquared_async.attributes import SCHEMA_NAME
 from leadsquared_async.cli.demo import LIMIT
 from leadsquared_async.cli.exits import CommandFailedError, ExitStatus
 from leadsquared_async.cli.options import option, pairs
+from leadsquared_async.cli.shell_lines import setting_lines
 from leadsquared_async.cli.stopping import Interrupted, run_until_stopped
 from leadsquared_async.printable import one_line
 from leadsquared_async.sandbox import COUNTERS, FAULTS, Faults
@@ -205,8 +205,8 @@ def _print_environment(sandbox: Sandbox) -> None:
         "LEADSQUARED_API_KEY": sandbox.api_key,
         "LEADSQUARED_SYNC_HOST": sandbox.url,
     }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    lines += [
+    lines = [
+        *setting_lines(environment),
         f"# the emulator listens on {sandbox.url}",
         f"# to see calls and leads in a browser, open {sandbox.window_url}",
         "# paste these lines into another terminal and run your commands there",

@@ -21,7 +21,9 @@ SHOW_CURSOR = "\x1b[?25h"
 LOOK_EVERY = 0.1
 ECHO = 0.3
 """Seconds within which a second signal is a copy of the first: `timeout` and other wrappers send it twice."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BREAK = getattr(signal, "SIGBREAK", None)
+"""Ctrl-Break on Windows: the only signal there that a program can send to a process of another group."""
+SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, BREAK) if number is not None)
 HANG_UP = getattr(signal, "SIGHUP", None)
 """The end of the terminal or the session; `nohup` ignores it, and Windows has none."""
 

@@ -111,7 +111,8 @@ class Summary:
     def _files(self) -> Iterator[str]:
         counts, outcomes, path = self.outcomes.counts, self.outcomes, shlex.quote(str(self.path))
         if outcomes.out is not None:
-            beside = ", because the file named holds those of another input" if outcomes.is_beside else ""
+            why = "the file named holds those of another input, or is open in another program"
+            beside = f", because {why}" if outcomes.is_beside else ""
             yield f"outcomes of all rows: {outcomes.out}{beside}"
         if outcomes.rejects is not None:
             rejects = shlex.quote(str(outcomes.rejects))

@@ -20,7 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from leadsquared_async.cli.exits import CommandFailedError
+from leadsquared_async.cli.exits import CommandFailedError, is_closed_pipe
 from leadsquared_async.cli.files.rows import counted
 from leadsquared_async.printable import one_line, printable
 
@@ -162,7 +162,9 @@ class Terminal:
         try:
             if text:
                 typer.echo(text)
-        except BrokenPipeError:
+        except OSError as error:
+            if not is_closed_pipe(error):
+                raise
             self.is_closed = True
             discard_results()
 

@@ -1,7 +1,7 @@
 """Keeps items on disk until LeadSquared has processed them."""
 
 from leadsquared_async.delivery.item_retries import ItemState
-from leadsquared_async.outbox.files import place_of
+from leadsquared_async.outbox.files import has_modes, place_of
 from leadsquared_async.outbox.for_commands import (
     adopt,
     check_account,
@@ -31,6 +31,7 @@ __all__ = [
     "adopt",
     "check_account",
     "delivering",
+    "has_modes",
     "is_locked_out",
     "is_unknown",
     "mark_delivered",

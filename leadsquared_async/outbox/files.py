@@ -19,6 +19,7 @@ __all__ = [
     "file_system_of",
     "filelock",
     "files_of",
+    "has_modes",
     "identity_of",
     "make_private",
     "place_of",
@@ -90,9 +91,14 @@ def identity_of(path: Path) -> tuple[int, int] | None:
         raise _cannot_be_opened(path, error) from None
 
 
+def has_modes() -> bool:
+    """Whether files have owners and modes; on Windows they have the rights of their folder."""
+    return hasattr(os, "geteuid")
+
+
 def make_private(path: Path) -> None:
     """Let only the owner read existing files; a new log takes the file's mode."""
-    if os.name != "posix":
+    if not has_modes():
         return
     for file in files_of(path):
         try:
@@ -134,7 +140,7 @@ def _check_link(path: Path) -> None:
         found = os.lstat(path)
     except OSError:
         return  # opening it raises
-    if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
+    if stat.S_ISLNK(found.st_mode) and has_modes() and found.st_uid not in {0, os.geteuid()}:
         raise OutboxError(
             f"{path}: is a link owned by another user (uid {found.st_uid}): choose another path"
         )
@@ -147,7 +153,7 @@ def _own(path: Path, found: os.stat_result) -> tuple[int, int]:
     if not stat.S_ISREG(found.st_mode):
         what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
         raise OutboxError(f"{path}: is {what}, and the outbox would write through it: remove it")
-    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+    if has_modes() and found.st_uid != os.geteuid():
         raise OutboxError(
             f"{path}: belongs to another user (uid {found.st_uid}): run as that user, or choose another path"
         )

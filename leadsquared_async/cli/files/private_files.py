@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Self, TextIO
@@ -83,9 +83,7 @@ class Draft:
 
     def place(self, loses: Callable[[Path, Path], bool] = lambda _there, _new: False) -> Path:
         """Replace the file there, or use a numbered name if that file loses something; returns the name."""
-        given, place = self._room(loses)
-        self.part.replace(place)
-        return given
+        return self._move(loses)[0]
 
     def place_and_keep(self) -> Path:
         """Replace a file that nobody edited and that loses no line; otherwise use a numbered name.
@@ -93,15 +91,25 @@ class Draft:
         A digest in a hidden file beside it shows whether a file was edited.
         """
         mine, digest = _lines(self.part), _digest(self.part)
-        given, place = self._room(lambda there, _: not (_is_unedited(there) and _lines(there) <= mine))
+        given, place = self._move(lambda there, _: not (_is_unedited(there) and _lines(there) <= mine))
         _note(place).unlink(missing_ok=True)
-        self.part.replace(place)
         with open_private(_note(place)) as file:
             file.write(digest)
         return given
 
-    def _room(self, loses: Callable[[Path, Path], bool]) -> tuple[Path, Path]:
-        """The first possible name, as given and with links followed."""
+    def _move(self, loses: Callable[[Path, Path], bool]) -> tuple[Path, Path]:
+        """Give it the first possible name, which is returned as given and with links followed."""
+        for given, place in self._names(loses):
+            try:
+                self.part.replace(place)
+            except PermissionError:  # on Windows, if another program has that file open
+                if not os.path.lexists(place):
+                    raise
+            else:
+                return given, place
+        raise AssertionError  # numbers do not end
+
+    def _names(self, loses: Callable[[Path, Path], bool]) -> Iterator[tuple[Path, Path]]:
         for number in count(1):
             numbered = (
                 one if number == 1 else one.with_stem(f"{one.stem}-{number}")
@@ -110,8 +118,7 @@ class Draft:
             given, path = numbered
             is_free = not os.path.lexists(path) or not loses(path, self.part)
             if is_free and not any(_is_same(path, other) for other in self._beside):
-                return given if without_links(given) == path else path, path
-        raise AssertionError  # numbers do not end
+                yield given if without_links(given) == path else path, path
 
     def _check_what_is_there(self, begins: tuple[bytes, ...] | None) -> None:
         path = self.given
