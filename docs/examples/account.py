@@ -25,7 +25,8 @@ class Account(Generic[C]):
         self._context = context
         self._stack = ExitStack()
         self._open: tuple[BlockingPortal, C] | None = None
-        os.register_at_fork(before=self.stop)
+        if hasattr(os, "register_at_fork"):  # Windows does not fork
+            os.register_at_fork(before=self.stop)
 
     def start(self) -> None:
         with ExitStack() as stack:

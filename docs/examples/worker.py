@@ -42,7 +42,8 @@ async def main(inbox: Path, leads: Path) -> None:
         async with outbox:
             pulling = asyncio.create_task(pull(inbox, outbox))
             for stop in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(stop, pulling.cancel)
+                with suppress(NotImplementedError):  # Windows, where asyncio.run cancels `main` on Ctrl-C
+                    asyncio.get_running_loop().add_signal_handler(stop, pulling.cancel)
             with suppress(asyncio.CancelledError):
                 await pulling
             logger.info("stopping")
