@@ -193,10 +193,10 @@ def _has_time(date_format: str) -> bool:
     if "%Z" in date_format:
         raise ValueError("--date-format: %Z would be ignored; use %z for an offset, or --timezone")
     moment = datetime(2024, 11, 29, 13, 5, 7, tzinfo=UTC)
-    # Python is about to reject dates without a year. Weekdays repeat after 28 years.
-    has_year = moment.strftime(date_format) != moment.replace(year=2052).strftime(date_format)
-    complete = date_format if has_year else f"%Y {date_format}"
-    try:
+    try:  # Windows' strftime raises for codes that it does not know
+        # Python is about to reject dates without a year. Weekdays repeat after 28 years.
+        has_year = moment.strftime(date_format) != moment.replace(year=2052).strftime(date_format)
+        complete = date_format if has_year else f"%Y {date_format}"
         parsed = datetime.strptime(moment.strftime(complete), complete)  # noqa: DTZ007 - only inspected
     except ValueError:
         raise ValueError("--date-format must use Python's strptime codes, such as %d/%m/%Y %H:%M") from None

@@ -24,6 +24,18 @@ def test_a_zone_where_python_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
         Leads(LeadMapping(timezone="Asia/Kolkata"), None)
 
 
+def test_an_unknown_code_is_named_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """strftime raises there, where it gives another text elsewhere."""
+
+    class Windows(datetime):
+        def strftime(self, _format: str) -> str:
+            raise ValueError("Invalid format string")
+
+    monkeypatch.setattr(cells, "datetime", Windows)
+    with pytest.raises(ValueError, match="strptime codes"):
+        cells.Dates("%-d/%m/%Y")
+
+
 def no_zones(key: str) -> NoReturn:
     raise ZoneInfoNotFoundError(key)
 
