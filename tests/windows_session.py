@@ -1,4 +1,7 @@
-"""A short session for `tests.windows`: import each module, capture a lead, deliver two from an outbox."""
+"""A short session for `tests.windows`: import each module, capture a lead, deliver two from an outbox.
+
+The outbox is in the current folder.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import importlib
 import pkgutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,5 @@ async def session(folder: Path) -> None:
 
 if __name__ == "__main__":
     imported = import_all()
-    with tempfile.TemporaryDirectory() as place:
-        asyncio.run(session(Path(place)))
+    asyncio.run(session(Path.cwd()))
     sys.stdout.write(f"{imported} modules\n")
