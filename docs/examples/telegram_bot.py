@@ -76,7 +76,7 @@ router = Router()
 async def contact(message: Message, event_update: Update, bot: Bot, outbox: Outbox, chats: Chats) -> None:
     key = f"telegram-{bot.id}-{event_update.update_id}"
     chats.remember(key, message.chat.id)  # first, because the lead may be final as soon as it is put
-    ticket = await outbox.put(lead_of(message.contact), key=key)
+    ticket = await outbox.put(lead_of(message.contact), key=key, reference=key)  # the log shows references
     if ticket.state not in UNDER_WAY:
         chats.forget(key)  # a repeated update, whose lead is already final
     await message.answer("Thank you. We will call you.", reply_markup=ReplyKeyboardRemove())

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from leadsquared_async import Outbox
 from leadsquared_async.sandbox import Faults, Sandbox
 from tests.cli.commands import bodies
 from tests.examples.programs import DOWN, PLANTED, Program, free_port, running, until
@@ -137,6 +138,9 @@ async def test_an_update_that_comes_twice_is_one_lead(tmp_path: Path) -> None:
     assert set(api.texts()[1:]) == {"Thank you. We will call you."}
     assert bodies(sandbox) == [{"FirstName": PLANTED, "Phone": PHONE}]
     assert chats(tmp_path) == 0
+    async with Outbox(tmp_path / "leads.db") as outbox:
+        (item,) = [item async for item in outbox.items()]
+    assert item.reference == item.key  # with the update's id, so that a line of the log names the update
 
 
 async def test_a_rejection_reaches_the_chat_after_a_restart(tmp_path: Path) -> None:
