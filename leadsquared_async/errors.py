@@ -322,7 +322,9 @@ def rejected_later(reason: str | None) -> Rejected:
         reason: LeadSquared's words, such as "MXDuplicateEntryException: ..."; they are not in the message.
     """
     name = exception_in(reason)
-    kind, what = (Duplicate, f": {ABOUT_DUPLICATE}") if name == DUPLICATE else (Rejected, "")
+    kind, what = (
+        (Duplicate, f": {ABOUT_DUPLICATE}") if (name or "").upper() == DUPLICATE.upper() else (Rejected, "")
+    )
     said = (reason or "").strip().removeprefix(name or "").removeprefix(":").strip()
     return kind(
         f"LeadSquared accepted it, and then rejected it{what}",

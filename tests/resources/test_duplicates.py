@@ -70,3 +70,9 @@ def test_a_reason_names_its_error(
 def test_only_a_final_status_has_an_error(state: RequestState) -> None:
     """A request that LeadSquared retries may succeed."""
     assert Rejected.of(RequestStatus("id", state, state.value, is_final=False, reason=SAID)) is None
+
+
+@pytest.mark.parametrize("name", ["MXDuplicateEntryException", "MxDuplicateEntryException"])
+def test_the_exceptions_case_does_not_matter(name: str) -> None:
+    """An answer and a later status are read by one rule."""
+    assert type(rejected_later(f"{name}: the e-mail is taken")) is Duplicate
