@@ -167,7 +167,6 @@ class Batch(Results[T]):
         self._is_cancelled = False
         self._entered = 0.0
         self._forget: Callable[[], None] | None = None
-        self._is_left = False
 
     async def __aenter__(self) -> Self:
         if self._puller is not None:
@@ -187,7 +186,6 @@ class Batch(Results[T]):
 
         assert self._puller is not None
         assert self._forget is not None
-        self._is_left = True
         self._forget()
         self._inbox.close()
         for task, pending in self._pending.items():
@@ -206,10 +204,10 @@ class Batch(Results[T]):
         return f"<Results of {self._name}>"
 
     async def __anext__(self) -> Result[T]:
-        if self._puller is None or self._is_left:
+        if self._puller is None or self._inbox.is_closed:
             raise self._not_inside()
         taken = await self._inbox.take()
-        if self._is_left:
+        if self._inbox.is_closed:
             raise self._not_inside()
         if taken is None:
             failure, self._failure = self._failure, None
@@ -230,7 +228,7 @@ class Batch(Results[T]):
                 await self._wait_for_room()
                 # No local holds the source or an item: a traceback of its error must not show a lead.
                 async for item in self._source:
-                    if self._is_left or not self._is_pulling:
+                    if self._inbox.is_closed or not self._is_pulling:
                         return  # the source ignored its cancellation and yielded one more
                     self._gathered.append(item)
                     del item
@@ -255,7 +253,7 @@ class Batch(Results[T]):
         try:
             await self._source.aclose()
         except Exception as error:
-            if self._is_left:
+            if self._inbox.is_closed:
                 from leadsquared_async.events import CallbackFailed  # noqa: PLC0415 - slow to import
 
                 kind = type(error).__name__
@@ -285,7 +283,7 @@ class Batch(Results[T]):
     def _begin(self) -> None:
         """Start the call for the gathered items."""
         items, self._gathered = self._gathered, []
-        if not items or self._is_left or not self._is_pulling:
+        if not items or self._inbox.is_closed or not self._is_pulling:
             return
         stage = Stage.UNSENT if self._submits else Stage.ACCEPTED
         pending = Pending(self._next, items, self._entered, self._room, self._followed, stage)
@@ -371,7 +369,7 @@ class Batch(Results[T]):
         if task.cancelled():
             if pending.stopped_by is not None:
                 self._add_unsent(pending, pending.stopped_by)
-            elif not self._is_left:
+            elif not self._inbox.is_closed:
                 self._break_off_pulling(asyncio.CancelledError())
         elif error is not None:
             # A bug of the caller or of this package, not a failed call: results must not hide it.
@@ -393,12 +391,15 @@ class _Inbox(Generic[T]):
     """Unread results, and the number of tasks that may still add some.
 
     Each change wakes every reader.
+
+    Attributes:
+        is_closed: whether reading has ended, since the block was left.
     """
 
     def __init__(self) -> None:
         self._results: deque[T] = deque()
         self._expected = 0
-        self._is_closed = False
+        self.is_closed = False
         self._changed = asyncio.Event()
 
     def expect(self) -> None:
@@ -416,12 +417,12 @@ class _Inbox(Generic[T]):
 
     def close(self) -> None:
         """End all reads."""
-        self._is_closed = True
+        self.is_closed = True
         self._changed.set()
 
     async def take(self) -> T | None:
         """Wait for the next result; None if no more will come, or after `close`."""
-        while not self._is_closed and (self._results or self._expected):
+        while not self.is_closed and (self._results or self._expected):
             if self._results:
                 return self._results.popleft()
             self._changed.clear()
