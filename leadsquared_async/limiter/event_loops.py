@@ -8,12 +8,12 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial, reduce
 
-from leadsquared_async.clock import Wait
+from leadsquared_async.clock import Wait, running_loop
 from leadsquared_async.config import RateLimit
 from leadsquared_async.limiter.tokens import NEVER
 from leadsquared_async.logs import ClientEvents
 
-__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "LoopUses", "real_later", "running_loop"]
+__all__ = ["LoopClosed", "LoopTimer", "LoopUse", "LoopUses", "real_later"]
 
 CallLater = Callable[[asyncio.AbstractEventLoop, float, Callable[[], object], Context], Wait]
 
@@ -206,11 +206,3 @@ class LoopUses:
 
 class LoopClosed(Exception):
     """The loop is closed."""
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The running loop; None without one, for example when a coroutine is garbage-collected."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
-from leadsquared_async.clock import Wait, clock
+from leadsquared_async.clock import Wait, clock, running_loop
 from leadsquared_async.config import RateLimit
-from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, LoopUses, real_later, running_loop
+from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, LoopUses, real_later
 from leadsquared_async.limiter.grantor import Grantor
 from leadsquared_async.limiter.interface import LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Lanes
