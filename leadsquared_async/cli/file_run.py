@@ -24,6 +24,7 @@ from leadsquared_async.cli.files.makers import RowMaker
 from leadsquared_async.cli.files.private_files import files_of, without_links
 from leadsquared_async.cli.files.spool import Spool
 from leadsquared_async.cli.files.tables import STDIN, Reading, Table
+from leadsquared_async.cli.findings import lines_text
 from leadsquared_async.cli.history import (
     AGAIN,
     FILES,
@@ -363,6 +364,13 @@ class FileRun:
                 )
         for attribute, count in self.maker.unspelt.items():
             say(f"{attribute}: {counted(count, 'phone number')} not valid for --phone, sent unchanged")
+        if rows.unmatched:
+            in_mobile = "; it does not look in Mobile: map that column to Phone"
+            say(
+                f"{counted(rows.unmatched, 'row')} without EmailAddress, Phone and ProspectID ("
+                f"{lines_text(rows.unmatched_lines, rows.unmatched)}): LeadSquared makes a new lead of each, "
+                f"every time it is sent{in_mobile if 'Mobile' in self.maker.attributes else ''}"
+            )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")
         if rows.left_over:

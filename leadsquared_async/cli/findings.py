@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -15,7 +15,7 @@ from leadsquared_async.cli.files.rows import Flaw
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.printable import one_line
 
-__all__ = ["Findings"]
+__all__ = ["LINES_SHOWN", "Findings", "lines_text"]
 
 FINDINGS_SHOWN, LINES_SHOWN, VALUES_SHOWN = 50, 5, 5
 KEPT = 1000
@@ -41,7 +41,7 @@ class Finding:
         return self.flaw.message.replace(ANY_FORMAT, self.nearest.get("", ANY_FORMAT))
 
     def where(self) -> str:
-        return ", ".join(map(str, self.lines)) + (", ..." if self.rows > len(self.lines) else "")
+        return lines_text(self.lines, self.rows).partition(" ")[2]
 
     def advice(self) -> list[str]:
         if not self.values:
@@ -56,8 +56,8 @@ class Finding:
     def head(self) -> Text:
         head = Text(one_line(self.flaw.attribute or self.flaw.column or "the row", 200), "bold")
         head.append(f"  {self.flaw.kind.replace('_', ' ')}", "red")
-        lines = "line" if self.rows == 1 else "lines"
-        return head.append(f"  {counted(self.rows, 'row')}, {lines} {self.where()}", "not bold")
+        where = lines_text(self.lines, self.rows)
+        return head.append(f"  {counted(self.rows, 'row')}, {where}", "not bold")
 
     def cells(self) -> tuple[str, ...]:
         flaw = self.flaw
@@ -80,6 +80,12 @@ class Finding:
             "lines": self.lines,
             **({"values": dict(self.values.most_common())} if self.values else {}),
         }
+
+
+def lines_text(lines: Sequence[int], rows: int) -> str:
+    """The first lines of so many rows: line 2; lines 3, 5, ..."""
+    more = ", ..." if rows > len(lines) else ""
+    return f"{'line' if rows == 1 else 'lines'} {', '.join(map(str, lines))}{more}"
 
 
 class Findings:

@@ -14,7 +14,7 @@ from leadsquared_async import ItemState, Outbox, OutboxItem
 from leadsquared_async.cli.files.makers import RowMaker
 from leadsquared_async.cli.files.spool import AT_ONCE, Entry, Spool
 from leadsquared_async.cli.files.tables import Table
-from leadsquared_async.cli.findings import Findings
+from leadsquared_async.cli.findings import LINES_SHOWN, Findings
 from leadsquared_async.cli.stopping import Stop
 from leadsquared_async.outbox import states_in, states_of
 
@@ -47,8 +47,10 @@ class Rows:
     """The rows of the file, once they are read.
 
     `statuses` have the order of the spool. `blank` counts rows without a cell. `reused` says by line why rows
-    are refused whose keys belong to other values. `left_over` are the ids of pending rows that an earlier run
-    with this file put and that are no longer in it; `other_pending` counts other pending rows of the outbox.
+    are refused whose keys belong to other values. `unmatched` counts rows of which LeadSquared makes a new
+    lead each time; `unmatched_lines` has the first of them. `left_over` are the ids of pending rows that an
+    earlier run with this file put and that are no longer in it; `other_pending` counts other pending rows of
+    the outbox.
     """
 
     spool: Spool
@@ -56,6 +58,8 @@ class Rows:
     blank: int = 0
     findings: Findings = field(default_factory=Findings)
     reused: dict[int, str] = field(default_factory=dict[int, str])
+    unmatched: int = 0
+    unmatched_lines: list[int] = field(default_factory=list[int])
     left_over: list[int] = field(default_factory=list[int])
     other_pending: int = 0
 
@@ -141,6 +145,10 @@ class RowReader:
             status = self._status(entry, item)
             if status is RowStatus.REFUSED:
                 rows.findings.add(entry.row.line, entry.flaws)
+            elif self.maker.makes_leads and entry.submission and entry.submission.identity is None:
+                rows.unmatched += 1
+                if len(rows.unmatched_lines) < LINES_SHOWN:
+                    rows.unmatched_lines.append(entry.row.line)
             rows.statuses.append(status)
             rows.spool.add(entry)
 

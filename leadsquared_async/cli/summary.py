@@ -188,6 +188,7 @@ def show_check(
             "blank": rows.blank,
             "flawed": refused,
             "repeated": repeated,
+            "unmatched": rows.unmatched,
             "fields": fields,
             "problems": [finding.data() for finding in rows.findings],
             "rejects": None if outcomes.rejects is None else str(outcomes.rejects),

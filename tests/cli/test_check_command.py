@@ -399,3 +399,30 @@ async def test_one_misspelt_lead_of_a_thousand_fails_unchecked_and_is_requeued(t
         assert done.code == 0, done.err
         assert (await run("outbox", "drain", outbox, env=env)).code == 0
         assert len(sandbox.books.leads) == 1000
+
+
+UNMATCHED = "2 rows without EmailAddress, Phone and ProspectID (lines 3, 5): LeadSquared makes a new lead"
+
+
+async def test_rows_that_match_no_lead_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """They are not refused: a form may ask for a name only. An anonymous visitor has a ProspectID."""
+    path = tmp_path / "leads.csv"
+    visitor = "aaaaaaaa-0000-4000-8000-000000000001"
+    path.write_text(
+        "FirstName,LastName,EmailAddress,ProspectID,Mobile\n"
+        f"A,Lee,{PLANTED}-1@example.com,,\nB,Lee,,,+91-9988776655\nC,Lee,,{visitor},\nD,Lee,,,\n"
+    )
+    done = await check(sandbox, path)
+    assert (done.code, UNMATCHED in done.err) == (0, True), done.err
+    assert "it does not look in Mobile: map that column to Phone" in done.err
+    assert (await check(sandbox, path, "--json")).json["unmatched"] == 2
+    done = await check(sandbox, path, "--map", "Mobile=Phone")
+    assert ("ProspectID (line 5): " in done.err, "Mobile" in done.err) == (True, False)
+
+
+async def test_an_attribute_to_search_by_matches(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With --search-by, rows that have the attribute are not counted."""
+    path = tmp_path / "leads.csv"
+    path.write_text("FirstName,LastName,Mobile\nA,Lee,+91-9988776655\n")
+    assert "1 row without" in (await check(sandbox, path)).err
+    assert "row without" not in (await check(sandbox, path, "--search-by", "Mobile")).err

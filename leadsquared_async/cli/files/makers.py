@@ -58,6 +58,11 @@ class RowMaker(ABC):
     attributes: frozenset[str] = frozenset()
     """Schema names that messages may show."""
 
+    @property
+    def makes_leads(self) -> bool:
+        """Whether each row creates or updates a lead."""
+        return self.operation in {LEADS_CAPTURE, BULK_CREATE_OR_UPDATE}
+
     @abstractmethod
     def start(self, table: Table, checker: FieldChecker | None) -> None:
         """Start a file; raise if none of its rows could be sent."""
