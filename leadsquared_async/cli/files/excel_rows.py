@@ -20,7 +20,7 @@ from openpyxl.worksheet.cell_range import CellRange
 
 from leadsquared_async.cli.files.cells import MERGED, UNREAD
 from leadsquared_async.cli.files.headings import plain_heading, refuse_title
-from leadsquared_async.cli.files.rows import Row, Unreadable
+from leadsquared_async.cli.files.rows import REASON, Row, Unreadable
 
 __all__ = ["ExcelRows"]
 
@@ -58,6 +58,10 @@ class ExcelRows:
             merged = map(CellRange, found["merged"])
             self._merged_below = sorted(merged, key=lambda cells: -cells.min_row)
         self._merged_here = list[CellRange]()
+        above = chosen.iter_rows(max_row=skip, values_only=True) if skip else ()
+        for number, values in enumerate(above, start=1):
+            if REASON in values:
+                raise Unreadable("this is a file of rejects: leave out --skip-rows", number)
         rows = chosen.iter_rows(min_row=skip + 1)
         pairs: Iterable[_Pair] = zip(rows, texts, strict=False)
         self._rows: Iterator[tuple[int, _Pair]] = enumerate(_each(pairs), start=skip + 1)

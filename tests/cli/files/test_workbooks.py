@@ -13,6 +13,7 @@ from typing import Any
 import openpyxl
 import pytest
 
+from leadsquared_async.cli.files.rows import REASON
 from leadsquared_async.sandbox import Sandbox
 from tests.cli.commands import bodies, rows_of
 from tests.cli.files.reading import Files
@@ -182,6 +183,13 @@ async def test_a_title_above_the_headings_of_a_workbook(command: Files) -> None:
     done = await command("check", "leads.xlsx", file.getvalue())
     assert (done.code, "on line 3: pass --skip-rows 2" in done.err) == (2, True)
     assert (await command("check", "leads.xlsx", file.getvalue(), "--skip-rows", "2")).code == 0
+
+
+async def test_rejects_saved_as_a_workbook_need_no_skipped_rows(command: Files) -> None:
+    """Their headings are in the first row: --skip-rows would make headings of a lead."""
+    content = workbook(("Leads", [["FirstName", REASON], ["Bret", "x"], ["Anna", "x"]]))
+    done = await command("check", "rejects.xlsx", content, "--skip-rows", "1")
+    assert (done.code, "line 1: this is a file of rejects: leave out --skip-rows" in done.err) == (2, True)
 
 
 async def test_a_time_of_a_workbook_needs_a_zone(command: Files, sandbox: Sandbox) -> None:
