@@ -243,6 +243,7 @@ def test_identifiers_are_always_known() -> None:
 def test_without_fields_nothing_is_found() -> None:
     """Empty metadata does not make every lead invalid."""
     assert FieldChecker(()).check(LEAD) == ()
+    assert FieldChecker(()).check({"Phone": "NULL"}, search_by="Phone") == ()
     assert FieldChecker(()).unknown(LEAD) == {}
     assert FieldChecker(()).nearest("mx_City") is None
 
@@ -413,6 +414,12 @@ def test_a_placeholder_that_the_lead_is_searched_by_is_one_problem(name: str) ->
     """Whether the rule of the field has found it already or not."""
     found = problems({"LastName": "Lee", name: "NULL"}, search_by=name, partial=True)
     assert [attribute for attribute, _ in found] == [name]
+
+
+def test_a_field_called_search_by_is_no_attribute() -> None:
+    """Its value names a field, whatever the metadata says of it."""
+    account = checker(entry("SearchBy", "Number"), entry("mx_A", "Text", IsMandatory=True))
+    assert account.check({"SearchBy": "mx_A"}) == ()
 
 
 def test_the_field_of_search_by_holds_no_placeholder() -> None:
