@@ -439,8 +439,9 @@ def test_a_forgotten_row_keeps_no_text_of_leadsquared(states: RowStates) -> None
 def test_a_deleted_row_cannot_end(states: RowStates) -> None:
     """Whoever ends it learns that it is gone."""
     row = put(states, lead(1))
-    other = put(states, lead(2))
     states.delete(row)
+    assert next_ids(states) == []
+    other = put(states, lead(2))
     states.delete(row)
     assert not states.finish(row, NOW, ItemState.REJECTED, is_called_back=True)
     assert next_ids(states) == [other]
