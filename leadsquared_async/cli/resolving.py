@@ -26,7 +26,7 @@ from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
 from leadsquared_async.outbox import check_account, is_unknown, mark_delivered, update_behavior_of
 from leadsquared_async.printable import one_line
 
-__all__ = ["resolve"]
+__all__ = ["look_for", "resolve"]
 
 Suggestion = Literal["delivered", "requeue", "wait", "look"]
 LOOKED_FOR_BY = (("ProspectID", "id"), ("EmailAddress", "email"), ("Phone", "phone"), ("Mobile", "phone"))
@@ -162,7 +162,7 @@ async def _resolve(
             await check_account(outbox, client)
             lsq = client.with_options(lane=Lane.BATCH)
             lag = after + await _queue_delay(lsq, terminal)
-            findings = [await _look_for(outbox, lsq, item, lag) for item in items]
+            findings = [await look_for(outbox, lsq, item, lag) for item in items]
         if not terminal.as_json:
             headings = (
                 "Id",
@@ -218,7 +218,7 @@ async def _queue_delay(lsq: LeadSquared, terminal: Terminal) -> float:
         return 0.0
 
 
-async def _look_for(outbox: Outbox, lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
+async def look_for(outbox: Outbox, lsq: LeadSquared, item: OutboxItem, lag: float) -> Finding:
     """What LeadSquared has of a row. Only an answer about the row's first value settles it."""
     finding = Finding(item, None, "look", "the lead does not show it")
     asked: list[str] = []
@@ -242,6 +242,8 @@ async def _look_for(outbox: Outbox, lsq: LeadSquared, item: OutboxItem, lag: flo
         return finding
     if not asked:
         return replace(finding, why="nothing to look for")
+    if finding.lead is not None and asked[-1] not in finding.lead.fields:
+        return replace(finding, why=f"the answer does not contain its {asked[-1]}")
     if len(asked) > 1 and finding.lead is not None:
         return replace(finding, why=f"the lead with its {asked[-1]} has another {asked[0]}")
     return _suggested(finding, lag, await update_behavior_of(outbox, item.id))

@@ -10,15 +10,18 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from leadsquared_async import Outbox
+from leadsquared_async.cli.resolving import look_for
 from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.sandbox import Faults, Sandbox
 from leadsquared_async.submissions import UpdateBehavior, capture_lead, create_activity
 from leadsquared_async.testing import client_of
 from tests.cli.commands import PLANTED, Finished, run, with_fields
 from tests.cli.test_outbox_command import buried, lead
+from tests.clients import answering
 
 LEAD_ID = "aaaaaaaa-0000-4000-8000-000000000001"
 PHONE = "+91-9988776655"
@@ -186,6 +189,19 @@ async def test_an_answer_that_rejects_the_question_settles_nothing(fault: str, t
         done = await resolve(sandbox, path, "--delivered", "--requeue", "--json")
     assert [row["suggestion"] for row in done.json["rows"]] == ["look"] * 4
     assert (done.code, await states_of(path)) == (1, UNKNOWN)
+
+
+async def test_an_answer_without_the_value_asked_for_settles_nothing(tmp_path: Path) -> None:
+    """It may be another lead's, so that "changed since" says nothing about the row."""
+    other = [{"ProspectID": "p-1", "ModifiedOn": "2099-01-01 00:00:00.000"}]
+    path = await unknown_rows(tmp_path / "leads.outbox")
+    async with (
+        answering(lambda _: httpx.Response(200, json=other), sync_host="https://sync.invalid") as lsq,
+        Outbox(path) as outbox,
+    ):
+        (item,) = [it async for it in outbox.items("unknown") if it.reference == "row-1"]
+        found = await look_for(outbox, lsq, item, 0.0)
+    assert (found.suggestion, found.why) == ("look", "the answer does not contain its EmailAddress")
 
 
 @pytest.mark.parametrize(
