@@ -171,6 +171,7 @@ class Batch(Results[T]):
     async def __aenter__(self) -> Self:
         if self._puller is not None:
             raise ClientClosed(f"{self._name}: a batch can be entered only once")
+        self._session.check_usable()
         self._forget = self._session.when_closing(self._client_is_closing)
         self._entered = clock.now()
         self._puller = asyncio.create_task(self._pull(), name=f"leadsquared_async {self._name} source")

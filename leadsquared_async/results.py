@@ -66,6 +66,7 @@ class Results(AbstractAsyncContextManager["Results[T]"], AsyncIterator[Result[T]
     A failed item has its error in its result and does not stop the others. An account-level error would hit
     every item, so pulling and sending stop, and the iteration raises the error after the results of the items
     already pulled. The iteration also raises the source's errors, and `ClientClosed` if the client is closed.
+    Entering the block raises `ClientClosed` if the client is not open, or belongs to another loop or process.
     In a mix of operations, an error that affects one operation, such as a path that does not exist, stops
     only that operation: its remaining results have the error, and nothing is raised.
 

@@ -37,6 +37,8 @@ USES: dict[str, Callable[[LeadSquared], Awaitable[Any]]] = {
     "wait": lambda lsq: lsq.leads.wait("3f0c2c4e"),
     "metrics": lambda lsq: lsq.leads.metrics(),
     "request": lambda lsq: lsq.request("GET", "/lead/capture/metrics"),
+    "capture_many": lambda lsq: lsq.leads.capture_many([LEAD]).__aenter__(),
+    "wait_many": lambda lsq: lsq.leads.wait_many(["3f0c2c4e"]).__aenter__(),
     "copy": lambda lsq: lsq.with_options(timeout=1.0).leads.capture(LEAD),
 }
 
