@@ -6,9 +6,12 @@ a log line, an escape sequence could control a terminal, a bidirectional mark co
 
 from __future__ import annotations
 
+import os
+import shlex
 import unicodedata
+from pathlib import Path
 
-__all__ = ["LONGEST", "one_line", "printable"]
+__all__ = ["LONGEST", "one_line", "printable", "shell_word"]
 
 LONGEST = 1000
 """The default length of a line, in characters."""
@@ -31,6 +34,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_printable, text))
+
+
+def shell_word(path: Path) -> str:
+    """A path as one word of a shell command; one that is not printable UTF-8 as $'...', with its bytes."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in os.fsencode(text))
+    return "$'" + "".join(f"\\{char}" if char in "\\'" else char for char in plain) + "'"
 
 
 def _printable(character: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import subprocess
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadsquared_async.logs import Traceback
-from leadsquared_async.printable import LONGEST, one_line, printable
+from leadsquared_async.printable import LONGEST, one_line, printable, shell_word
 
 BAD = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -98,3 +102,15 @@ def test_a_traceback_keeps_its_lines(records: list[logging.LogRecord]) -> None:
     """A traceback is the package's own text."""
     logging.getLogger("leadsquared_async").error("failed with %s", Traceback("E\n  here"))
     assert records[0].getMessage() == "failed with E\n  here"
+
+
+@pytest.mark.parametrize(
+    "name", [b"leads.csv", b"my leads.csv", b"leads-\xff.csv", b"it's \xff\\.csv", b"a\nb"]
+)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_reads_the_path_that_was_meant(name: bytes) -> None:
+    """A printed command can be pasted, whatever the bytes of the file's name are."""
+    word = shell_word(Path(os.fsdecode(name)))
+    assert word.isprintable()
+    said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert said.stdout == name

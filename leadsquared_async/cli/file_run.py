@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -45,6 +44,7 @@ from leadsquared_async.cli.summary import Summary, show_check, show_plan
 from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.fields import FieldChecker
 from leadsquared_async.outbox import check_account
+from leadsquared_async.printable import shell_word
 
 __all__ = ["FileRun"]
 
@@ -130,9 +130,9 @@ class FileRun:
         if self.file is not None and valid:
             path = Path(self.given)
             name = f"{path.stem}.rejects.{'jsonl' if table.names is None else 'csv'}"
-            rejects = f" --rejects {shlex.quote(name)}" if rows.findings.rows else ""
+            rejects = f" --rejects {shell_word(Path(name))}" if rows.findings.rows else ""
             self.terminal.say(f"to send {counted(valid, 'row')}, with the same options:")
-            self.terminal.say(f"  leadsquared capture {shlex.quote(str(path))}{rejects}")
+            self.terminal.say(f"  leadsquared capture {shell_word(path)}{rejects}")
         return status
 
     async def _send(self) -> ExitStatus:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +15,7 @@ from leadsquared_async.cli.exits import CommandFailedError
 from leadsquared_async.cli.run_options import is_trial
 from leadsquared_async.cli.terminal import counted
 from leadsquared_async.outbox import note_of, set_note
+from leadsquared_async.printable import shell_word
 
 __all__ = [
     "AGAIN",
@@ -103,5 +103,5 @@ async def check_instance(outbox: Outbox, path: Path, origin: str, instance: str,
     raise CommandFailedError(
         f"{path} holds {counted(known, 'row')} delivered to a sandbox that was restarted or reset since, or "
         f"to another one{left}. The running sandbox does not have them, so nothing was sent. Pass "
-        f"--again to send them again, or delete the outbox: rm {shlex.quote(str(path))}*"
+        f"--again to send them again, or delete the outbox: rm {shell_word(path)}*"
     )

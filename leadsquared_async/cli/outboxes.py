@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.delivery.reasons import kind_of, kind_of_unknown
 from leadsquared_async.errors import InvalidLead
 from leadsquared_async.outbox import UnreadableRowError, note_of
-from leadsquared_async.printable import one_line
+from leadsquared_async.printable import one_line, shell_word
 
 __all__ = [
     "HELD", "Ids", "State", "check_files", "counts_of", "counts_text", "dead_letters", "discard", "forget",
@@ -161,7 +160,7 @@ def _next_commands(to_fix: Mapping[ItemState, Path]) -> Iterator[str]:
     """For each state that needs a person, the command for the first file with such rows."""
     for state, (what, command) in NEXT.items():
         if (path := to_fix.get(state)) is not None:
-            yield f"{state}: {what}: {command.format(shlex.quote(str(path)))}"
+            yield f"{state}: {what}: {command.format(shell_word(path))}"
 
 
 def requeue(
@@ -221,7 +220,7 @@ def requeue(
     queued, refused = (sum(counts) for counts in zip(*_each(files, put_back), strict=True))
     verb = "would be sent again" if dry_run else "will be sent again"
     if queued and not dry_run:
-        named = " ".join(shlex.quote(str(path)) for path in files)
+        named = " ".join(shell_word(path) for path in files)
         verb += f", by the process that delivers, else by: leadsquared outbox drain {named}"
     terminal.result(
         f"{counted(queued, 'row')} {verb}" + (f", {refused:,} cannot be" if refused else ""),
@@ -393,7 +392,7 @@ def dead_letters(path: Path, counts: Mapping[ItemState, int]) -> tuple[str, str]
     if not found:
         return None
     said = ", ".join(f"{counts[state]:,} {state}" for state in found)
-    listing = f"leadsquared outbox items {shlex.quote(str(path))} --state {found[0]}"
+    listing = f"leadsquared outbox items {shell_word(path)} --state {found[0]}"
     return f"dead letters: {said}; list them with", listing
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from leadsquared_async.cli.terminal import Terminal, counted
 from leadsquared_async.errors import ConfigurationError, LeadSquaredError, NotFound, Scope
 from leadsquared_async.operations import BULK_CREATE_OR_UPDATE, LEADS_CAPTURE
 from leadsquared_async.outbox import check_account, is_unknown, mark_delivered, update_behavior_of
-from leadsquared_async.printable import one_line
+from leadsquared_async.printable import one_line, shell_word
 
 __all__ = ["look_for", "resolve"]
 
@@ -117,7 +116,7 @@ def resolve(
     )
     to_look_at = [it.item.id for it in findings if it.suggestion == "look" and it.item.id not in done]
     if to_look_at and not terminal.as_json:
-        command = f"leadsquared outbox resolve {shlex.quote(str(file))} --item {to_look_at[0]}"
+        command = f"leadsquared outbox resolve {shell_word(file)} --item {to_look_at[0]}"
         terminal.say(f"decide on each row to look at: {command} --delivered, or --requeue to send it again")
     return ExitStatus.NOT_ALL if left else ExitStatus.DONE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from leadsquared_async.cli.exits import ExitStatus
 from leadsquared_async.cli.reports import PENDING, REFUSED, Outcomes
 from leadsquared_async.cli.row_reader import Rows, RowStatus
 from leadsquared_async.cli.terminal import Terminal, counted
+from leadsquared_async.printable import shell_word
 
 __all__ = ["Summary", "show_check", "show_plan"]
 
@@ -105,17 +105,17 @@ class Summary:
                 yield "to check keys, host and permissions: leadsquared doctor"
             yield "to continue, run the same command again: rows that are not final stay in the outbox"
         elif self.confirm and self.outcomes.counts[ItemState.ACCEPTED]:
-            path = shlex.quote(str(self.path))
+            path = shell_word(self.path)
             yield f"rows of a run with --no-confirm are not followed: leadsquared wait --outbox {path}"
 
     def _files(self) -> Iterator[str]:
-        counts, outcomes, path = self.outcomes.counts, self.outcomes, shlex.quote(str(self.path))
+        counts, outcomes, path = self.outcomes.counts, self.outcomes, shell_word(self.path)
         if outcomes.out is not None:
             why = "the file named holds those of another input, or is open in another program"
             beside = f", because {why}" if outcomes.is_beside else ""
             yield f"outcomes of all rows: {outcomes.out}{beside}"
         if outcomes.rejects is not None:
-            rejects = shlex.quote(str(outcomes.rejects))
+            rejects = shell_word(outcomes.rejects)
             yield f"rows to fix: {outcomes.rejects}"
             yield f"then, with the same options{self.excepted}: leadsquared {self.command} {rejects}"
         elif counts[ItemState.REJECTED] or counts[REFUSED]:
@@ -132,7 +132,7 @@ class Summary:
         counts = self.outcomes.counts
         others = self.delivered.failed - counts[ItemState.REJECTED] - counts[ItemState.UNKNOWN]
         if others > 0:
-            path = shlex.quote(str(self.path))
+            path = shell_word(self.path)
             said = counted(others, "other row")
             yield f"{said} of the outbox ended rejected or unknown: leadsquared outbox items {path}"
         if self.rows.left_over:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from pathlib import Path
 
 from leadsquared_async.config import Credentials, Secret
@@ -11,6 +10,7 @@ from leadsquared_async.errors import OutboxError
 from leadsquared_async.http.credentials import CredentialsSource
 from leadsquared_async.outbox.store import Store
 from leadsquared_async.outbox.writer import Writer
+from leadsquared_async.printable import shell_word
 
 __all__ = ["FileAccount", "adopt", "check"]
 
@@ -76,7 +76,7 @@ def check(store: Store, path: Path, keys: Credentials) -> None:
         raise OtherAccountError(
             f"{path}: its leads were delivered to another account: neither the access key nor the "
             "x-api-key is the one that delivered them, so nothing is sent. Use the keys of that account; if "
-            f"both keys of that account were replaced, run: leadsquared outbox adopt {shlex.quote(str(path))}"
+            f"both keys of that account were replaced, run: leadsquared outbox adopt {shell_word(path)}"
         )
 
 

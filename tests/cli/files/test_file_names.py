@@ -36,6 +36,8 @@ async def test_a_name_that_is_not_utf_8(locale: dict[str, str], command: Files, 
         )
         done = await finish(process)
         assert (done.code, said in done.out + done.err) == (code, True), done
+        if words[0] != "outbox":  # the commands to copy
+            assert "-\\xff" in done.err
     assert json.loads((tmp_path / export).read_text("utf-8"))["file"] == OUTBOX
     assert (tmp_path / out).exists()
     assert (tmp_path / rejects).exists()
