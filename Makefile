@@ -8,7 +8,7 @@ BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP = $(VENV)/.installed
 WORKERS = -n 4 --dist worksteal
 
-.PHONY: setup demo test test-slow test-all test-uvloop test-lowest check bench budgets hunt docs dist clean
+.PHONY: setup demo test test-slow test-all test-uvloop test-lowest coverage check bench budgets hunt docs dist clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,12 @@ test-lowest: ## as test, with the lowest version of every dependency that pyproj
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not browser" --ignore tests/examples --ignore tests/test_benchmarks.py
+
+coverage: $(STAMP) ## make test, measured; lists the lines and branches that it does not run, and fails under 95 %
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(WORKERS) -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 check: $(STAMP) ## linters and types
 	$(BIN)/ruff check
