@@ -277,6 +277,7 @@ def test_a_second_event_loop_joins_anew(valkey: Valkey) -> None:
         ("http://localhost", {}),
         ("localhost:6379", {}),
         ("redis://localhost", {"lease": 0}),
+        ("redis://localhost", {"lease": 3601}),
         ("redis://localhost", {"timeout": -1}),
         ("redis://localhost", {"lease": 1.0, "timeout": 0.5}),
         ("redis://localhost", {"prefix": ""}),
