@@ -34,8 +34,17 @@ SCHEMA = """
       identified INTEGER NOT NULL,
       is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)),
       is_ready INTEGER NOT NULL CHECK (is_ready IN (0, 1)),
-      state TEXT NOT NULL
-        CHECK (state IN ('pending', 'sending', 'accepted', 'confirmed', 'rejected', 'unknown')),
+      state TEXT NOT NULL CHECK (
+        CASE state
+          WHEN 'pending' THEN is_open
+          WHEN 'sending' THEN is_open
+          WHEN 'accepted' THEN TRUE
+          WHEN 'confirmed' THEN NOT is_open
+          WHEN 'rejected' THEN NOT is_open
+          WHEN 'unknown' THEN NOT is_open
+          ELSE FALSE
+        END
+      ),
       content BLOB,
       query TEXT NOT NULL,
       suffix TEXT NOT NULL,
@@ -48,8 +57,7 @@ SCHEMA = """
       lead_id TEXT,
       created INTEGER,
       reason TEXT,
-      is_called_back INTEGER NOT NULL DEFAULT 1 CHECK (is_called_back IN (0, 1)),
-      CHECK (state = 'accepted' OR is_open = (state IN ('pending', 'sending')))
+      is_called_back INTEGER NOT NULL DEFAULT 1 CHECK (is_called_back IN (0, 1))
     );
 
     CREATE INDEX items_to_send ON items (operation, lane, id) WHERE state = 'pending' AND is_ready;
@@ -66,6 +74,7 @@ SCHEMA = """
 - lane: 0: of put; 1: of put_many
 - identity: salted digest of the row's lead; NULL: no lead
 - identified: 1: LeadSquared can match it, so that sending it twice is harmless
+- state: a list of states would be an index that SQLite makes for each changed row
 - is_open: 1: not final; later rows of its identity wait
 - is_ready: 1: it may be sent; later rows of its identity wait
 - content: the body to send; NULL once erased
