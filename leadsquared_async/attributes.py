@@ -202,18 +202,8 @@ def _attributes(mapping: Mapping[Any, Any], within: str | None = None) -> list[t
     seen: set[str] = set()
     found: list[tuple[str, Any]] = []
     for position, (key, value) in enumerate(mapping.items(), start=1):
-        if not isinstance(key, str):
-            raise InvalidLead(
-                f"{_place(position, within)}: a schema name must be a string, not {type_name(key)}.",
-                attribute=within,
-            )
-        name = (str(key.value) if isinstance(key, Enum) else str(key)).strip()
-        if not SCHEMA_NAME.fullmatch(name):
-            raise InvalidLead(
-                f"{_place(position, within)}: its name is not a schema name (a letter, then letters, digits "
-                "and _). LeadSquared shows schema names under Settings > Leads > Lead Fields.",
-                attribute=within,
-            )
+        # Most names need no more than this check, and each further step is slow.
+        name = key if type(key) is str and SCHEMA_NAME.fullmatch(key) else _name(key, position, within)
         if name in seen:
             place = f"{within}.{name}" if within else name
             raise invalid(place, "given twice. Remove one of them.")
@@ -225,6 +215,23 @@ def _attributes(mapping: Mapping[Any, Any], within: str | None = None) -> list[t
         if value is not None:
             found.append((name, value))
     return found
+
+
+def _name(key: object, position: int, within: str | None) -> str:
+    """The schema name in a key, trimmed."""
+    if not isinstance(key, str):
+        raise InvalidLead(
+            f"{_place(position, within)}: a schema name must be a string, not {type_name(key)}.",
+            attribute=within,
+        )
+    name = (str(key.value) if isinstance(key, Enum) else str(key)).strip()
+    if not SCHEMA_NAME.fullmatch(name):
+        raise InvalidLead(
+            f"{_place(position, within)}: its name is not a schema name (a letter, then letters, digits "
+            "and _). LeadSquared shows schema names under Settings > Leads > Lead Fields.",
+            attribute=within,
+        )
+    return name
 
 
 def _place(position: int, within: str | None) -> str:
