@@ -253,7 +253,8 @@ def test_help_that_cannot_be_written_is_exit_2(
 ) -> None:
     """The disk that --help and --version write to may be full: a line says so, without a traceback."""
 
-    def full() -> None:
+    def full(**options: object) -> None:
+        del options
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(app_module, "app", full)

@@ -33,7 +33,7 @@ def suggested(lead: FoundLead | None, **sent: Any) -> tuple[str, str]:
         created=None,
         reason=None,
     )
-    finding = _suggested(Finding(item, lead, "look", "the lead does not show it"), lag=60.0)
+    finding = _suggested(Finding(item, lead, "look", "the lead does not show it"), lag=60.0, behavior=None)
     return finding.suggestion, finding.why
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsquared_async.encoding import IDENTIFIERS, encode
+from leadsquared_async.attributes import IDENTIFIERS
+from leadsquared_async.encoding import encode
 from leadsquared_async.fields import FieldChecker, read_fields
 from leadsquared_async.submissions import capture_lead
 from tests.fields.metadata import checker, entry, select
