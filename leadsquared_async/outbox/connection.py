@@ -26,6 +26,10 @@ AGAIN = 0.01
 LONG_LOG, LONGEST_LOG = 8 * 1024**2, 16 * 1024**2
 """Bytes of the write-ahead log from which a process that only puts starts it over, and from which it empties
 it. Writing over an old log takes half the time of making it longer."""
+LOOK_EVERY = 10
+"""Commits between two looks at the files while nothing changes in their folder."""
+SETTLED = 0.1
+"""Seconds after a change of a folder until another change is certain to have another time."""
 T = TypeVar("T")
 
 
@@ -44,6 +48,9 @@ class Connection:
         self._only_puts = only_puts
         self._has_room: bool | None = None
         self._has_warned = False
+        self._folder = str(path.parent)
+        self._unchanged: tuple[int, ...] | None = None
+        self._commits = 0
         self._file_bytes, self._log_bytes, self._long_log = 0, 0, LONG_LOG
         main = identity_of(path)
         self.connection = sqlite3.connect(path, isolation_level=None)
@@ -108,15 +115,31 @@ class Connection:
         if not self.is_there():
             raise sqlite3.OperationalError("the file or its write-ahead log was deleted or moved")
         self._has_room = None
+        self._commits += 1
 
     def is_there(self) -> bool:
-        """Whether the file and its log are still the ones that were opened."""
+        """Whether the file and its log are still the ones that were opened.
+
+        A look at the log makes the next commit a quarter more expensive, because Linux then gives the writes
+        a new time. So the files are looked at only after a change in their folder, and every ten commits.
+        """
+        unchanged, self._unchanged = self._unchanged, None
         try:
-            main, _, log = found = [os.lstat(file) for file in self._files]  # Path.lstat is slow
+            folder = os.lstat(self._folder)  # Path.lstat is slow
+            now = (folder.st_dev, folder.st_ino, folder.st_mtime_ns)
+            if now == unchanged and self._commits < LOOK_EVERY:
+                self._unchanged = now
+                return True
+            self._commits = 0
+            main, _, log = found = [os.lstat(file) for file in self._files]
         except OSError:
             return False
         self._file_bytes, self._log_bytes = main.st_size, log.st_size
-        return [(file.st_dev, file.st_ino) for file in found] == self._identities
+        is_there = [(file.st_dev, file.st_ino) for file in found] == self._identities
+        is_settled = time.time() - folder.st_mtime > SETTLED
+        if is_there and is_settled and folder.st_mtime_ns % 10**9:  # not a file system with whole seconds
+            self._unchanged = now
+        return is_there
 
     def after_commit(self) -> None:
         """Overwrite a long write-ahead log from its start, or empty it, in a process that only puts."""
@@ -165,9 +188,8 @@ class Connection:
         """Whether the file is below `max_bytes`; read once in a transaction."""
         if self._has_room is None:
             # So most puts do not ask SQLite: each page is in the file, in the log, or in both.
-            self._has_room = (
-                self._file_bytes + self._log_bytes < self._max_bytes or self.size() < self._max_bytes
-            )
+            known = self._file_bytes + self._log_bytes + LONG_LOG
+            self._has_room = known < self._max_bytes or self.size() < self._max_bytes
         return self._has_room
 
     def _pages(self, name: str) -> int:

@@ -514,6 +514,7 @@ async def test_the_log_is_bounded_where_nobody_delivers(
     """A process that only puts writes over a long log, and empties a very long one, if nobody delivers."""
     monkeypatch.setattr(connection, "LONG_LOG", 200_000)
     monkeypatch.setattr(connection, "LONGEST_LOG", 400_000)
+    monkeypatch.setattr(connection, "LOOK_EVERY", 0)
     path = tmp_path / "leads.db"
     sizes: list[int] = []
     async with Outbox(path) as outbox:
@@ -531,7 +532,7 @@ async def test_only_the_process_that_has_the_lock_empties_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other processes empty the log only when the last of them closes."""
-    for name in ("LONG_LOG", "LONGEST_LOG"):
+    for name in ("LONG_LOG", "LONGEST_LOG", "LOOK_EVERY"):
         monkeypatch.setattr(connection, name, 0)
     path = tmp_path / "leads.db"
     log = Path(f"{path}-wal")
@@ -556,3 +557,30 @@ async def test_only_the_process_that_has_the_lock_empties_the_log(
         await outbox.snapshot()
         assert log.stat().st_size == 0
     assert not log.exists()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_a_removal_is_seen_though_the_files_are_seldom_looked_at(
+    suffix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The files are looked at only after a change in their folder, and the next put raises then."""
+    path = tmp_path / "leads.db"
+    looks: list[object] = []
+    real = os.lstat
+
+    def lstat(file: Any, **options: Any) -> os.stat_result:
+        looks.append(file)
+        return real(file, **options)
+
+    async with Outbox(path) as outbox:
+        os.utime(tmp_path, ns=(1, 1))
+        await outbox.put(lead(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "lstat", lstat)
+            for number in range(1, 4):
+                await outbox.put(lead(number))
+        assert set(looks) == {str(tmp_path)}
+        gone = Path(f"{path}{suffix}")
+        gone.rename(f"{gone}.old")
+        with pytest.raises(OutboxError, match="deleted or moved"):
+            await outbox.put(lead(4))
