@@ -32,7 +32,7 @@ ALONE, PRODUCERS, EACH = 400, 100, 20
 ROUNDS = 15
 MOST_ALONE, MOST_TOGETHER = 1.9, 2.4
 """CPU of a put, over that of aiosqlite's insert: a put also checks and encodes the lead, digests it to notice
-a reused key, and keeps two more indexes."""
+a reused key, and keeps more indexes."""
 
 TABLE = "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE, lead TEXT NOT NULL)"
 INSERT = "INSERT INTO items (key, lead) VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
