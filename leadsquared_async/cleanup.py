@@ -1,4 +1,4 @@
-"""Clean-up that completes even if its caller is cancelled, and whether it was."""
+"""Cleanup that completes even if its caller is cancelled; whether the running task was cancelled."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ async def uninterrupted(cleanup: Coroutine[Any, Any, None]) -> None:
 
 
 def is_cancelled() -> bool:
-    """Whether the running task was cancelled; what it awaits may raise CancelledError, or swallow one."""
+    """Whether the running task was cancelled. What it awaits may also raise CancelledError, or swallow it."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -315,7 +315,7 @@ def _decoded(text: str) -> object:
 
 
 def _without_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """The object; of two paths for one call, none may win silently."""
+    """The object. A repeated key is an error, because only the last of its paths would be used."""
     if len(found := dict(pairs)) != len(pairs):
         raise ValueError("a key is repeated")
     return found

@@ -1,4 +1,4 @@
-"""What a caller gives to read many items from: any iterable or asynchronous iterable."""
+"""The iterable or async iterable that many items are read from."""
 
 from __future__ import annotations
 

@@ -341,7 +341,7 @@ def test_what_was_said_is_kept_by_name_and_not_shown() -> None:
     ("value", "name"), [(Reply(200, {}, ""), "body"), (outcome_of(200, ACCEPTED), "summary")]
 )
 def test_answers_and_outcomes_are_values(value: Any, name: str) -> None:
-    """They cannot be changed, so that whoever passes one on knows what arrives."""
+    """They cannot be changed."""
     assert not hasattr(value, "__dict__")
     with pytest.raises(FrozenInstanceError):
         setattr(value, name, "other")

@@ -1,6 +1,6 @@
 """Run a program on Linux without what Windows lacks: `python -m tests.windows MODULE ARGUMENT...`.
 
-What is here differs as on Windows: modules and attributes that only Unix has are missing; the event loop has
+The program then runs as on Windows: modules and attributes that only Unix has are missing; the event loop has
 no signal handlers and no readers; the monotonic clock ticks every 15.6 ms; open files cannot be replaced or
 deleted; temporary files have a name; a released lock file is deleted; standard streams end lines with \\r\\n;
 typer sees Windows.

@@ -1,4 +1,4 @@
-"""`leadsquared outbox adopt`: lets other keys deliver outbox files."""
+"""`leadsquared outbox adopt`: lets new keys deliver outbox files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ __all__ = ["adopt"]
 
 
 def adopt(files: OutboxFiles, connection: Connection, terminal: Terminal) -> ExitStatus:
-    """Let the keys that are set deliver outbox files, after the access key and the x-api-key were replaced.
+    """Let new keys deliver outbox files, after both the access key and the x-api-key were replaced.
 
-    An outbox refuses the keys of another account than the one that has accepted its leads. It cannot tell
-    that account from one whose keys were both replaced. This command sends nothing.
+    An outbox refuses keys if neither the access key nor the x-api-key is the one that delivered its leads:
+    they look like those of another account. If they are the new keys of the same account, run this command.
+    It sends nothing.
 
     Example: leadsquared outbox adopt leads.db
     """
@@ -33,7 +34,7 @@ def adopt(files: OutboxFiles, connection: Connection, terminal: Terminal) -> Exi
 
     asyncio.run(run())
     terminal.result(
-        f"{counted(len(files), 'file')} adopted: the keys that are set may deliver",
+        f"{counted(len(files), 'file')} adopted: the keys that are set can deliver now",
         {"adopted": len(files)},
     )
     return ExitStatus.DONE

@@ -365,11 +365,11 @@ class FileRun:
         for attribute, count in self.maker.unspelt.items():
             say(f"{attribute}: {counted(count, 'phone number')} not valid for --phone, sent unchanged")
         if rows.unmatched:
-            in_mobile = "; it does not look in Mobile: map that column to Phone"
+            in_mobile = "; LeadSquared does not look in Mobile: map that column to Phone"
             say(
                 f"{counted(rows.unmatched, 'row')} without EmailAddress, Phone and ProspectID ("
                 f"{lines_text(rows.unmatched_lines, rows.unmatched)}): LeadSquared makes a new lead of each, "
-                f"every time it is sent{in_mobile if 'Mobile' in self.maker.attributes else ''}"
+                f"each time it is sent{in_mobile if 'Mobile' in self.maker.attributes else ''}"
             )
         if rows.blank:
             say(f"{counted(rows.blank, 'blank row')} skipped")

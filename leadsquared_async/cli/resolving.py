@@ -231,7 +231,7 @@ async def look_for(outbox: Outbox, lsq: LeadSquared, item: OutboxItem, lag: floa
             if isinstance(error, ConfigurationError) and error.scope is not Scope.ACCOUNT:
                 continue  # nothing was sent: a Phone without digits
             if error.scope is not Scope.LEAD:
-                raise  # every row would meet it
+                raise  # every row would get it
             return replace(finding, why=f"no answer about its {name}")
         asked.append(name)
         if lead is not None:

@@ -120,8 +120,8 @@ class Connection:
     def is_there(self) -> bool:
         """Whether the file and its log are still the ones that were opened.
 
-        A look at the log makes the next commit a quarter more expensive, because Linux then gives the writes
-        a new time. So the files are looked at only after a change in their folder, and every ten commits.
+        Reading the log's metadata makes the next commit a quarter more expensive, because Linux then updates
+        its time. So the files are checked only after a change in their folder, and every ten commits.
         """
         unchanged, self._unchanged = self._unchanged, None
         try:

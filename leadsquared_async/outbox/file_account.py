@@ -1,4 +1,4 @@
-"""Which account an outbox's file is of: the one that has accepted its leads."""
+"""Which account an outbox's file belongs to: the one that has accepted its leads."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class FileAccount:
 
 
 class OtherAccountError(OutboxError):
-    """The keys are of another account than the file's."""
+    """The keys belong to another account than the file."""
 
 
 def check(store: Store, path: Path, keys: Credentials) -> None:
@@ -88,7 +88,7 @@ def adopt(store: Store, keys: Credentials) -> None:
 
 
 def _digests(store: Store, keys: Credentials) -> tuple[str, str]:
-    """Of 128 random bits each, so that a digest does not reveal its key."""
+    """Salted digests. A key has 128 random bits, so that its digest does not reveal it."""
     salt = store.meta("salt")
 
     def digest(key: Secret) -> str:

@@ -74,7 +74,7 @@ SCHEMA = """
 - lane: 0: of put; 1: of put_many
 - identity: salted digest of the row's lead; NULL: no lead
 - identified: 1: LeadSquared can match it, so that sending it twice is harmless
-- state: a list of states would be an index that SQLite makes for each changed row
+- state: for `IN (...)` SQLite would build a temporary index for each changed row
 - is_open: 1: not final; later rows of its identity wait
 - is_ready: 1: it may be sent; later rows of its identity wait
 - content: the body to send; NULL once erased

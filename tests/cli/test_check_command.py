@@ -414,7 +414,7 @@ async def test_rows_that_match_no_lead_are_counted(sandbox: Sandbox, tmp_path: P
     )
     done = await check(sandbox, path)
     assert (done.code, UNMATCHED in done.err) == (0, True), done.err
-    assert "it does not look in Mobile: map that column to Phone" in done.err
+    assert "LeadSquared does not look in Mobile: map that column to Phone" in done.err
     assert (await check(sandbox, path, "--json")).json["unmatched"] == 2
     done = await check(sandbox, path, "--map", "Mobile=Phone")
     assert ("ProspectID (line 5): " in done.err, "Mobile" in done.err) == (True, False)

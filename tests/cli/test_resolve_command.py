@@ -284,7 +284,7 @@ async def test_rows_that_another_process_settles_are_not_left(
 
 
 async def test_another_accounts_keys_are_refused_until_adopted(tmp_path: Path) -> None:
-    """Its leads are not there, so it would send them again: `resolve` and `drain` exit with 2."""
+    """The leads are not in that account, so they would be sent again: `resolve` and `drain` exit with 2."""
     other = {"LEADSQUARED_ACCESS_KEY": "u$r" + "f" * 32, "LEADSQUARED_API_KEY": "F" * 40}
     async with Sandbox() as sandbox:
         path = tmp_path / "leads.outbox"
@@ -297,7 +297,7 @@ async def test_another_accounts_keys_are_refused_until_adopted(tmp_path: Path) -
             done = await run("outbox", command, path, env=env)
             assert (done.code, f"leadsquared outbox adopt {path}" in done.err) == (2, True)
         done = await run("outbox", "adopt", path, env=env)
-        assert (done.code, done.out) == (0, "1 file adopted: the keys that are set may deliver\n")
+        assert (done.code, done.out) == (0, "1 file adopted: the keys that are set can deliver now\n")
         assert (await run("outbox", "resolve", path, env=env)).code == 4  # these keys are rejected
         assert (await resolve(sandbox, path)).code == 2
 

@@ -1,4 +1,4 @@
-"""docs/examples/systemd: the unit is verified, and its command is run, stopped and started without keys."""
+"""docs/examples/systemd: the unit is verified, and its command is run, stopped, and started without keys."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_the_unit_delivers_until_sigterm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_it_is_not_restarted_without_keys(tmp_path: Path) -> None:
-    """What it ends with is the status that prevents a restart."""
+    """It exits with the status that prevents a restart."""
     without = dict.fromkeys(("LEADSQUARED_ACCESS_KEY", "LEADSQUARED_SECRET_KEY"), "")
     command = [word for word in here(tmp_path) if word not in {"--listen", "127.0.0.1:{port}"}]
     async with (

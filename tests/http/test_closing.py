@@ -62,7 +62,7 @@ def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
 
 
 def test_a_call_that_closing_ends_before_it_is_sent_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """No caller hears that a lead may have arrived whose connection was never made."""
+    """If no connection was made, no error says that the lead may have arrived."""
 
     class Unreachable(SandboxTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -23,7 +23,7 @@ async def delivered(machine: Machine) -> None:
 
 @played()
 async def test_keys_of_another_account_deliver_nothing(machine: Machine) -> None:
-    """The outbox does not open with them, the error names the way on, and the rows stay."""
+    """The outbox does not open with them, the error says what to do, and the rows stay."""
     await delivered(machine)
     sent = len(machine.books.arrivals)
     with pytest.raises(OutboxError, match=REFUSED):
@@ -45,7 +45,7 @@ async def test_one_replaced_key_needs_no_step(machine: Machine, replaced: str) -
 
 @played()
 async def test_keys_that_delivered_nothing_do_not_count(machine: Machine) -> None:
-    """A first run with keys that the account rejects leaves the file to the right ones."""
+    """After a first run with keys that the account rejects, the right keys can deliver the file."""
     async with machine.process(OTHER) as outbox:
         await outbox.put(lead(1))
 

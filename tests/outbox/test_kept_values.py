@@ -23,7 +23,7 @@ from leadsquared_async.outbox.erasure import kept_query, kept_reason
     ],
 )
 def test_the_options_of_a_query_stay(query: bytes, kept: str) -> None:
-    """Of what cannot be read nothing stays, so that the row's state can be stored all the same."""
+    """What cannot be read is erased whole, so that the row's state can still be stored."""
     assert kept_query(query) == kept
 
 

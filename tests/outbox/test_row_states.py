@@ -180,7 +180,7 @@ def test_a_left_out_attribute_is_part_of_the_digest(states: RowStates) -> None:
 
 
 def test_a_full_file_takes_known_keys_only(opened: Callable[[int], RowStates]) -> None:
-    """Another process may have put the key, which is then no news and needs no room."""
+    """If another process has put the key meanwhile, the put adds nothing and needs no room."""
     row = put(opened(10_000_000), lead(1), key="k")
     full = opened(1)
     full.begin()
@@ -437,7 +437,7 @@ def test_a_forgotten_row_keeps_no_text_of_leadsquared(states: RowStates) -> None
 
 
 def test_a_deleted_row_cannot_end(states: RowStates) -> None:
-    """Whoever ends it learns that it is gone."""
+    """The call that ends it returns that the row is gone."""
     row = put(states, lead(1))
     states.delete(row)
     assert next_ids(states) == []
