@@ -3,7 +3,7 @@
 1,000 requests in virtual time, of which 25 are processed a minute. "In order": first in, first out, and
 LeadSquared's own retries hold back 2 %. "Out of order": each outcome comes up to a minute before or after its
 turn. For comparison: polling each request every 15 seconds until its outcome is there. The plot shows 10 to
-3,000 requests in order, without retries of LeadSquared's.
+3,000 requests in order, without LeadSquared's retries.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The sandbox is another process. For comparison, the same leads are followed to their outcome without an
 outbox. Each lead takes two calls, so their CPU is the least that an outbox can take. "Own": what the outbox
-takes beyond them. LeadSquared has no status call for several requests, so two calls a lead remain. Reading
-both answers takes 33 us of them, and one packet for head and body instead of two saves nothing.
+takes beyond them. LeadSquared has no status call for several requests, so a lead takes two calls. Reading
+both answers takes 33 us of their CPU. Sending head and body in one packet instead of two saves nothing.
 """
 
 from __future__ import annotations
