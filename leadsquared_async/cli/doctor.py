@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from leadsquared_async.cli.terminal import Terminal
 from leadsquared_async.client import parts_of
 from leadsquared_async.config import ENVIRONMENT, MASK, key_fault, setting
 from leadsquared_async.errors import ConfigurationError, OutboxError
-from leadsquared_async.outbox import has_modes, place_of
+from leadsquared_async.outbox import check_account, has_modes, place_of
 from leadsquared_async.resources.account_report import AccountCheck, examine
 
 __all__ = ["doctor"]
@@ -69,7 +70,7 @@ def doctor(
     with report_draft(probing.report, [] if outbox is None else files_of([outbox])) as draft:
         checks, probes = _account(connection, list(require), probing, terminal)
         if outbox is not None:
-            checks.append(_outbox(outbox, states))
+            checks.append(_outbox(outbox, states, connection))
         # A problem that stops all calls takes precedence over --fail-on.
         statuses = {check.status for check in checks}
         status = max(statuses - {ExitStatus.FAIL_ON}) or max(statuses)
@@ -219,7 +220,7 @@ def _status(seen: AccountCheck) -> ExitStatus:
     return ExitStatus.USAGE if seen.name == "fields" else ExitStatus.DONE
 
 
-def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
+def _outbox(path: Path, fail_on: Collection[ItemState], connection: Connection) -> Check:
     kind, is_usable, risk = place_of(path)
     place = f"on {kind or 'an unknown file system'}"
     if not is_usable:
@@ -233,7 +234,7 @@ def _outbox(path: Path, fail_on: Collection[ItemState]) -> Check:
         return Check("outbox", verdict, f"{path}: does not exist yet; {place}{warning}")
     mode = stat.S_IMODE(path.stat().st_mode)
     try:
-        counts = asyncio.run(_counts(path))
+        counts = asyncio.run(_counts(path, connection))
     except OutboxError as error:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
     found = f"{path}: {counts_text(counts)}; {_rights(mode)}; {place}{warning}"
@@ -249,6 +250,8 @@ def _rights(mode: int) -> str:
     return f"mode {mode:04o}{'; other users could read it until now' if mode & 0o077 else ''}"
 
 
-async def _counts(path: Path) -> Mapping[ItemState, int]:
+async def _counts(path: Path, connection: Connection) -> Mapping[ItemState, int]:
     async with Outbox(path) as outbox:
+        with suppress(ConfigurationError):  # another check reports it
+            await check_account(outbox, connection.client())
         return (await outbox.snapshot()).counts

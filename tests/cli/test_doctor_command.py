@@ -12,6 +12,7 @@ import pytest
 
 from leadsquared_async import LeadSquared, Outbox, RetryPolicy
 from leadsquared_async.cli import connecting
+from leadsquared_async.outbox import adopt
 from leadsquared_async.sandbox import Sandbox
 from leadsquared_async.sandbox.settings import ACCESS_KEY, API_KEY, SECRET_KEY
 from tests.cli.commands import Finished, environment, run, with_fields
@@ -177,6 +178,19 @@ async def test_an_outbox_is_checked_and_not_created(sandbox: Sandbox, tmp_path: 
     done = await run("doctor", "--outbox", shared, env=environment(sandbox))
     assert "mode 0644" in done.out
     assert stat.S_IMODE(shared.stat().st_mode) == 0o600
+
+
+async def test_an_outbox_of_another_account_is_wrong(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Keys of another account than the outbox's are reported, even if they work."""
+    path = tmp_path / "leads.outbox"
+    other = LeadSquared(
+        host=sandbox.url, access_key="u$r-of-another-account", secret_key="x", api_key="of-another-account"
+    )
+    async with Outbox(path) as outbox:
+        await adopt(outbox, other)
+    done = await run("doctor", "--outbox", path, "--json", env=environment(sandbox))
+    assert (done.code, verdicts(done)["x-api-key"], verdicts(done)["outbox"]) == (2, "ok", "wrong")
+    assert "its leads were delivered to another account" in done.out
 
 
 async def test_a_key_of_an_unusual_shape_is_unknown(sandbox: Sandbox) -> None:
