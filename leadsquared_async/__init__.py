@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from leadsquared_async.results import Result, Results
     from leadsquared_async.submissions import Submission
 
+import_module("leadsquared_async.limiter.lock")  # first: it determines what a fork calls last
+
 __all__ = [
     "APIError",
     "AccountCheck",

@@ -16,7 +16,8 @@ from leadsquared_async.clock import clock
 from leadsquared_async.config import Credentials, RateLimit
 from leadsquared_async.limiter.interface import Limit
 from leadsquared_async.limiter.local_grantor import LocalGrantor
-from leadsquared_async.limiter.queue import LOCK, TokenQueue
+from leadsquared_async.limiter.lock import LOCK
+from leadsquared_async.limiter.queue import TokenQueue
 
 __all__ = ["AccountLimits", "LocalLimits", "account_digest", "forget_unused", "join_queue"]
 
@@ -120,7 +121,6 @@ def _monotonic() -> float:
 
 def _reset_after_fork() -> None:
     """Reset the state in the child of a fork."""
-    LOCK.release()
     for key, account in list(_accounts.items()):
         if key[1] is time.monotonic:
             account.queue.forget_loops()
@@ -129,5 +129,4 @@ def _reset_after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    # The lock prevents changes of a queue while the process is copied.
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_reset_after_fork)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -13,7 +13,6 @@ first five seconds. It also works in one event loop only, and could not pace the
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -25,17 +24,16 @@ from leadsquared_async.limiter.event_loops import LoopClosed, LoopUse, LoopUses,
 from leadsquared_async.limiter.grantor import Grantor
 from leadsquared_async.limiter.interface import LimitSnapshot, NoTokenInTime
 from leadsquared_async.limiter.lanes import Lane, Lanes
+from leadsquared_async.limiter.lock import LOCK
 from leadsquared_async.limiter.tokens import NEVER, spacing_of
 from leadsquared_async.logs import ClientEvents
 
-__all__ = ["LOCK", "TokenQueue"]
+__all__ = ["TokenQueue"]
 
 CHECK_LOOPS_AFTER = 1.0
 """Seconds between checks whether another loop has ended with calls in flight."""
 THROTTLED_AGAIN_AFTER = 60.0
 """Seconds without a 429 after which the next one is an event again."""
-LOCK = threading.RLock()
-"""Held while the state of any queue changes; reentrant because a signal handler may take a snapshot."""
 
 
 class TokenQueue:
