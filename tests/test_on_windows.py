@@ -106,7 +106,8 @@ async def test_ctrl_c_and_ctrl_break_stop_the_sandbox(number: int, tmp_path: Pat
 async def test_ctrl_c_stops_a_service(tmp_path: Path) -> None:
     """`outbox serve` ends with 0 and without a traceback."""
     async with Sandbox() as sandbox:
-        process = await start(CLI, "outbox", "serve", "leads.db", folder=tmp_path, env=environment(sandbox))
+        command = (CLI, "outbox", "serve", "leads.db", "--listen", "127.0.0.1:0")
+        process = await start(*command, folder=tmp_path, env=environment(sandbox))
         assert process.stderr is not None
         await asyncio.wait_for(process.stderr.readline(), 60)
         process.send_signal(signal.SIGINT)
