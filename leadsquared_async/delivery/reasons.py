@@ -14,7 +14,7 @@ from leadsquared_async.errors import LeadSquaredError, exception_in
 __all__ = ["KILLED", "LOST", "OTHER", "UNREADABLE", "kind_of", "kind_of_unknown", "reason_of"]
 
 OTHER = "another reason"
-KILLED = "the process was killed while the call was under way"
+KILLED = "the process ended during the call"
 LOST = "it was accepted, but"
 UNREADABLE = "it may have been sent, and the row can no longer be read"
 """How the reasons of unknown rows begin; LeadSquared's words may follow."""
