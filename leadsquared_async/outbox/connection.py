@@ -126,7 +126,8 @@ class Connection:
         unchanged, self._unchanged = self._unchanged, None
         try:
             folder = os.lstat(self._folder)  # Path.lstat is slow
-            now = (folder.st_dev, folder.st_ino, folder.st_mtime_ns)
+            # A restored backup may have set back the first time; Windows has no second one.
+            now = (folder.st_dev, folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns)
             if now == unchanged and self._commits < LOOK_EVERY:
                 self._unchanged = now
                 return True
@@ -136,7 +137,7 @@ class Connection:
             return False
         self._file_bytes, self._log_bytes = main.st_size, log.st_size
         is_there = [(file.st_dev, file.st_ino) for file in found] == self._identities
-        is_settled = time.time() - folder.st_mtime > SETTLED
+        is_settled = time.time() - max(folder.st_mtime, folder.st_ctime) > SETTLED
         if is_there and is_settled and folder.st_mtime_ns % 10**9:  # not a file system with whole seconds
             self._unchanged = now
         return is_there
