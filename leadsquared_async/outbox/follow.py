@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 from leadsquared_async.delivery.hold import Holds
@@ -19,6 +20,7 @@ from leadsquared_async.errors import (
     Scope,
 )
 from leadsquared_async.operations import OPERATIONS, Certainty
+from leadsquared_async.outbox.file_account import FileAccount
 from leadsquared_async.outbox.rows import BEFORE_ALL, Row, UnreadableRowError, write_named
 from leadsquared_async.outbox.settle import Settler
 from leadsquared_async.outbox.store import Store
@@ -42,14 +44,29 @@ class Confirmer:
 
     The status paths of some operations are guesses. If one does not work, its rows end as accepted with that
     reason, and one row retries the path periodically.
+
+    Args:
+        account: the file's. Keys of another one would find none of its requests.
+        end: stops delivery, for that reason.
     """
 
-    def __init__(self, writer: Writer, settler: Settler, holds: Holds, trackers: Trackers) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        settler: Settler,
+        holds: Holds,
+        trackers: Trackers,
+        *,
+        account: FileAccount,
+        end: Callable[[OutboxError], None],
+    ) -> None:
         self._writer = writer
         self._settler = settler
         self._holds = holds
         holds.on_certain = self._leave_held
         self._trackers = trackers
+        self._account = account
+        self._end = end
         self._rows: dict[int, Row] = {}
         self._followers: dict[int, Follower] = {}
         self._done: list[tuple[int, Follower]] = []
@@ -89,6 +106,13 @@ class Confirmer:
                     async with asyncio.timeout(LOOK_EVERY):
                         await self._news.wait()
                 self._news.clear()
+                try:
+                    refusal = await self._account.refusal()
+                except OutboxError:
+                    continue  # retried in a second
+                if refusal is not None:
+                    self._end(refusal)
+                    return  # the rows stay accepted
                 done, self._done = self._done, []
                 settling = (self._settle(row, follower) for row, follower in done)
                 for error in await asyncio.gather(*settling, return_exceptions=True):

@@ -19,7 +19,7 @@ from leadsquared_async.errors import ClientClosed, OutboxError
 from leadsquared_async.events import DeliveryStopped
 from leadsquared_async.http.redaction import traceback_without_values
 from leadsquared_async.outbox.deliver import Deliverer
-from leadsquared_async.outbox.file_account import FileAccount
+from leadsquared_async.outbox.file_account import FileAccount, check
 from leadsquared_async.outbox.files import DeliveryLock
 from leadsquared_async.outbox.follow import Confirmer
 from leadsquared_async.outbox.rows import Row
@@ -95,7 +95,7 @@ class Service:
         self._settler = settler
         self._holds = holds
         self._client = client
-        self._account = FileAccount(path, writer, parts_of(client).sender.session.credentials)
+        self._path = path
         self._events = parts_of(client).sender.events
         self._confirm = confirm
         self._keep_rejected = keep_rejected
@@ -149,8 +149,9 @@ class Service:
         Raises:
             OutboxError: the file is another account's, or the lock file cannot be used.
         """
-        if (refusal := await self._account.refusal()) is not None:
-            raise refusal
+        credentials = parts_of(self._client).sender.session.credentials
+        if credentials.known is not None:
+            await self._writer.read(check, self._path, credentials.known)
         self.has_lock = self._lock.acquire()
         if self.has_lock:
             try:
@@ -204,6 +205,8 @@ class Service:
             self.has_lock = self._lock.acquire()
         await self._begin()
         sender, trackers, *_ = parts_of(self._client)
+        # Not before it has the lock: the process that had it may have been the first to deliver the file.
+        account = FileAccount(self._path, self._writer, sender.session.credentials)
         confirmer: Confirmer | None = None
 
         def follow(row: Row) -> None:
@@ -217,12 +220,14 @@ class Service:
             self._holds,
             sender,
             follow,
-            account=self._account,
+            account=account,
             put_before=self._put_before,
         )
         self._deliverer = deliverer
         if self._confirm:
-            confirmer = Confirmer(self._writer, self._settler, self._holds, trackers)
+            confirmer = Confirmer(
+                self._writer, self._settler, self._holds, trackers, account=account, end=deliverer.end
+            )
             self._run(confirmer.run(), "confirmation")
         self._run(self._mind_the_files(deliverer), "files")
         self._run(self._tidy(), "tidying")

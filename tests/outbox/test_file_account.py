@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from urllib.parse import quote
+
+import httpx
 import pytest
 
 from leadsquared_async import Credentials, Outbox, OutboxError
+from leadsquared_async.sandbox import Account, SandboxTransport
 from tests.clients import KEYS
 from tests.outbox.machine import Machine, by_state, lead, played, until
 
 OTHER = {"access_key": "u$r" + "f" * 32, "secret_key": "f" * 40, "api_key": "F" * 40}
 REFUSED = "delivered to another account.* leadsquared outbox adopt "
+
+
+class OtherAccount(SandboxTransport):
+    """Another account than the machine's, which takes the keys of OTHER."""
+
+    def __init__(self) -> None:
+        super().__init__(Account())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        address = str(request.url)
+        for name, key in OTHER.items():
+            address = address.replace(quote(key, safe=""), quote(KEYS[name], safe=""))
+        request.url = httpx.URL(address)
+        request.headers["x-api-key"] = KEYS["api_key"]
+        return await super().handle_async_request(request)
 
 
 async def delivered(machine: Machine) -> None:
@@ -73,6 +93,44 @@ async def test_a_callable_that_returns_the_keys_of_another_account_ends_delivery
             await outbox.drained()
         assert await by_state(outbox) == {"confirmed": 1, "pending": 1}
     assert len(machine.books.arrivals) == sent
+
+
+@played()
+async def test_the_account_is_checked_again_after_waiting_for_the_lock(machine: Machine) -> None:
+    """A process may open a file that has no account yet, and deliver after another one gave it one."""
+    other = OtherAccount()
+    async with (
+        machine.process() as first,
+        machine.client(**OTHER, transport=other) as lsq,
+        Outbox(machine.path, lsq) as second,
+    ):
+        await first.put(lead(1))
+        await first.drained()
+        await first.aclose()
+        await second.put(lead(2))
+        with pytest.raises(OutboxError, match=REFUSED):
+            await second.drained()
+        assert await by_state(second) == {"confirmed": 1, "pending": 1}
+    assert not other.books.arrivals
+
+
+@played()
+async def test_keys_of_another_account_settle_no_accepted_row(machine: Machine) -> None:
+    """That account knows none of the file's RequestIDs, which says nothing about their rows."""
+    await delivered(machine)
+    async with machine.crashing():
+        await machine.arrival_of("p2@")
+        await asyncio.sleep(0.1)
+
+    async def keys() -> Credentials:
+        return Credentials(**OTHER)
+
+    options = {**dict.fromkeys(KEYS), "credentials": keys, "transport": OtherAccount()}
+    async with machine.process(options) as outbox:
+        assert await by_state(outbox) == {"confirmed": 1, "accepted": 1}
+        await asyncio.sleep(8000)
+        assert await by_state(outbox) == {"confirmed": 1, "accepted": 1}
+        assert "another account" in str((await outbox.snapshot()).blocked)
 
 
 @played()
