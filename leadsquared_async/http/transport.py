@@ -156,8 +156,10 @@ class Transport:
                 (b"Content-Type", b"application/json"),
                 (b"Content-Length", b"%d" % len(call.content)),
             )
-        elif call.method in {"POST", "PUT", "PATCH"}:
-            headers.append((b"Content-Length", b"0"))  # some servers reject a POST without one (411)
+        elif call.writes:
+            # Some servers reject a POST without one (411), and over HTTP/2 httpcore would not read the body
+            # of a DELETE, which then counted as not sent.
+            headers.append((b"Content-Length", b"0"))
         # A custom transport's pool may queue: leave it before the attempt is cancelled inside it.
         extensions = {"timeout": {"pool": timeout / 2}}
         return httpx.Request(call.method, url, headers=headers, stream=body, extensions=extensions)

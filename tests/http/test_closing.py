@@ -61,6 +61,29 @@ def test_closing_breaks_off_what_takes_longer_than_the_grace() -> None:
     virtual.run(main)
 
 
+def test_a_delete_over_http_2_that_closing_ends_may_have_arrived() -> None:
+    """httpcore's HTTP/2 reads the body of a request only if a header announces it."""
+
+    class Hanging(SandboxTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if "content-length" in request.headers:
+                await request.aread()
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def main() -> None:
+        transport = Hanging(Account())
+        async with LeadSquared(**KEYS, host="https://a.invalid", transport=transport, timeout=60.0) as lsq:
+            call = asyncio.create_task(lsq.request("DELETE", "/v2/Thing"))
+            await asyncio.sleep(0.1)
+            await lsq.aclose(grace=2.0)
+        with pytest.raises(LeadSquaredError) as caught:
+            await call
+        assert caught.value.delivery is Delivery.UNKNOWN
+
+    virtual.run(main)
+
+
 def test_a_call_that_closing_ends_before_it_is_sent_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     """If no connection was made, no error says that the lead may have arrived."""
 

@@ -148,7 +148,7 @@ async def test_what_gateways_refuse_is_refused_before_it_is_sent() -> None:
         ("PATCH", None, "0"),
         ("POST", {}, "2"),
         ("GET", None, None),
-        ("DELETE", None, None),
+        ("DELETE", None, "0"),
     ],
 )
 async def test_a_call_says_how_long_its_body_is(method: str, body: object, length: str | None) -> None:
