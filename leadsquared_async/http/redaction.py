@@ -155,7 +155,7 @@ def masked(text: str, private: tuple[str, ...]) -> str:
 
 
 _ESCAPE = re.compile(
-    r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|([nrt\"/]))|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});"
+    r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|([nrt\"/]))?|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});"
 )
 _PERCENT_ESCAPE = re.compile(r"%(?:25)+(?=[0-9a-fA-F]{2})")
 
@@ -177,6 +177,8 @@ def _character(escape: re.Match[str]) -> str:
     from html import unescape  # noqa: PLC0415 - slow to import
 
     code, letter = escape.groups()
+    if escape[0].endswith("\\"):  # JSON doubles a backslash
+        return "\\"
     if letter:
         return letter if letter in '"/' else " "
     character = chr(int(code, 16)) if code else unescape(escape[0])

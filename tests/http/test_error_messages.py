@@ -183,6 +183,14 @@ def test_a_value_that_looks_escaped_is_masked(value: str) -> None:
         assert masked(f"{escaped} is known", (value,)) == f"{MASK} is known"
 
 
+@pytest.mark.parametrize("value", ["CORP\\bret.lee", "\\\\share\\bret\\", "CORP\\nina.lee", "bret\\"])
+def test_a_value_with_backslashes_is_masked(value: str) -> None:
+    """JSON doubles them, and JSON inside JSON doubles them again."""
+    once = json.dumps(value)[1:-1]
+    for escaped in (value, once, json.dumps(once)[1:-1], quote(value, safe="")):
+        assert masked(f"{escaped} is known", (value,)) == f"{MASK} is known"
+
+
 @pytest.mark.parametrize("length", [12, 13, 50, 500, 999])
 def test_the_beginning_of_a_long_value_is_masked(length: int) -> None:
     """A value that the server cut is masked, unless only a few characters match."""
