@@ -212,6 +212,8 @@ class Batch(Results[T]):
             raise self._not_inside()
         if taken is None:
             failure, self._failure = self._failure, None
+            if isinstance(failure, StopAsyncIteration):  # it would look like the end of the results
+                raise RuntimeError("the source or a lead raised StopAsyncIteration") from failure
             raise StopAsyncIteration if failure is None else failure
         result, room = taken
         if room is not None:

@@ -224,6 +224,29 @@ def test_a_stop_async_iteration_of_a_plain_generator_is_not_the_end() -> None:
     play(send)
 
 
+class StoppingSource(list[object]):
+    def __iter__(self) -> Iterator[object]:
+        raise StopAsyncIteration
+
+
+class StoppingLead(dict[str, str]):
+    def items(self) -> Any:
+        raise StopAsyncIteration
+
+
+@pytest.mark.parametrize("source", [StoppingSource(), [lead(1), StoppingLead(Phone="1")]])
+def test_a_stop_async_iteration_of_anything_else_is_raised(source: Any) -> None:
+    """It is not the end of the results either, wherever the caller's code raises it."""
+
+    async def send(lsq: LeadSquared, books: Books) -> None:
+        async with lsq.leads.capture_many(source) as results:
+            with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+                while True:
+                    await anext(results)
+
+    play(send)
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(
     ("fault", "kind"), [("401", AuthenticationFailed), ("403", Forbidden), ("quota", QuotaExceeded)]
