@@ -241,8 +241,7 @@ def test_a_stop_async_iteration_of_anything_else_is_raised(source: Any) -> None:
     async def send(lsq: LeadSquared, books: Books) -> None:
         async with lsq.leads.capture_many(source) as results:
             with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
-                while True:
-                    await anext(results)
+                _ = [result async for result in results]
 
     play(send)
 
