@@ -51,7 +51,7 @@ class Connection:
         self._folder = str(path.parent)
         self._unchanged: tuple[int, ...] | None = None
         self._commits = 0
-        self._file_bytes, self._log_bytes, self._long_log = 0, 0, LONG_LOG
+        self._log_bytes, self._long_log = 0, LONG_LOG
         main = identity_of(path)
         self.connection = sqlite3.connect(path, isolation_level=None)
         execute = self.connection.execute
@@ -132,10 +132,10 @@ class Connection:
                 self._unchanged = now
                 return True
             self._commits = 0
-            main, _, log = found = [os.lstat(file) for file in self._files]
+            _, _, log = found = [os.lstat(file) for file in self._files]
         except OSError:
             return False
-        self._file_bytes, self._log_bytes = main.st_size, log.st_size
+        self._log_bytes = log.st_size
         is_there = [(file.st_dev, file.st_ino) for file in found] == self._identities
         is_settled = time.time() - max(folder.st_mtime, folder.st_ctime) > SETTLED
         if is_there and is_settled and folder.st_mtime_ns % 10**9:  # not a file system with whole seconds
@@ -188,9 +188,9 @@ class Connection:
     def has_room(self) -> bool:
         """Whether the file is below `max_bytes`; read once in a transaction."""
         if self._has_room is None:
-            # So most puts do not ask SQLite: each page is in the file, in the log, or in both.
-            known = self._file_bytes + self._log_bytes + LONG_LOG
-            self._has_room = known < self._max_bytes or self.size() < self._max_bytes
+            # Usually without a second statement.
+            most = self._pages("page_count") * self._page
+            self._has_room = most < self._max_bytes or self.size() < self._max_bytes
         return self._has_room
 
     def _pages(self, name: str) -> int:

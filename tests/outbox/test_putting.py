@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from leadsquared_async import ConfigurationError, InvalidLead, KeyReused, Outbox, OutboxError, OutboxFull
-from leadsquared_async.outbox import ItemState, transactions
+from leadsquared_async.outbox import ItemState, connection, transactions
 from leadsquared_async.submissions import capture_lead
 from tests.clients import LEAD
 from tests.outbox.machine import items, lead
@@ -220,6 +221,20 @@ async def test_a_full_outbox_refuses_what_is_new_and_keeps_what_it_has(tmp_path:
         for item in await items(outbox, "pending"):
             await outbox.discard(item)
         assert (await outbox.put(lead(1))).is_new
+
+
+async def test_a_full_outbox_is_noticed_though_the_files_are_seldom_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large leads put at once exceed max_bytes by one commit at most."""
+    os.utime(tmp_path, ns=(1, 1))
+    monkeypatch.setattr(connection, "SETTLED", -1.0)
+    notes, most = "x" * 1_000_000, 12_000_000
+    async with Outbox(tmp_path / "leads.db", max_bytes=most) as outbox:
+        for begin in range(0, 50, 5):
+            large = (lead(number, Notes=notes) for number in range(begin, begin + 5))
+            await asyncio.gather(*map(outbox.put, large), return_exceptions=True)
+        assert most <= (await outbox.snapshot()).size < most + 6_000_000
 
 
 @pytest.mark.parametrize("state", ["", "done", 3])
