@@ -36,6 +36,9 @@ T = TypeVar("T")
 class Connection:
     """One connection to an outbox's file, for one thread.
 
+    Attributes:
+        salt: of all digests in the file.
+
     Raises:
         OutboxError: the file is not an outbox of this version.
         sqlite3.Error: it cannot be opened.
@@ -80,7 +83,7 @@ class Connection:
             execute("PRAGMA wal_autocheckpoint = 0")
             self.connection.create_function("kept_reason", 1, kept_reason, deterministic=True)
             self.connection.create_function("kept_query", 1, kept_query, deterministic=True)
-            self._salt = self._known_salt()
+            self.salt = self._known_salt()
             self._page = int(execute("PRAGMA page_size").fetchone()[0])
             # The log and its index exist from the first read until the last connection is closed.
             index, wal = (identity_of(Path(f"{path}{suffix}")) for suffix in ("-shm", "-wal"))

@@ -89,9 +89,8 @@ def adopt(store: Store, keys: Credentials) -> None:
 
 def _digests(store: Store, keys: Credentials) -> tuple[str, str]:
     """Salted digests. A key has 128 random bits, so that its digest does not reveal it."""
-    salt = store.meta("salt")
 
     def digest(key: Secret) -> str:
-        return hashlib.blake2b(key.reveal().encode(), key=salt, digest_size=16).hexdigest()
+        return hashlib.blake2b(key.reveal().encode(), key=store.salt, digest_size=16).hexdigest()
 
     return digest(keys.access_key), digest(keys.api_key)

@@ -45,6 +45,8 @@ __all__ = ["RowCalls"]
 
 LAST_WAIT = 1.0
 """The most seconds to store the rows of aborted calls as pending again."""
+READ_AGAIN_AFTER = 1.0
+"""Seconds until a row is tried again whose account could not be read."""
 
 R = TypeVar("R")
 
@@ -147,7 +149,7 @@ class RowCalls:
                 raise HeldError
 
         async def before_send() -> None:
-            await self._check_account()
+            await self._check_account(rows)
             check()
             if not await self._settler.sending(rows):  # on each attempt: a row may have been forgotten since
                 raise HeldError
@@ -173,11 +175,12 @@ class RowCalls:
             return result
         return None
 
-    async def _check_account(self) -> None:
+    async def _check_account(self, rows: list[Row]) -> None:
         """Stop sending if a callable has returned the keys of another account than the file's."""
         try:
             refusal = await self._account.refusal()
-        except OutboxError:
+        except OutboxError:  # not at once again: other reads may succeed
+            self._parked |= {row.id: clock.now() + READ_AGAIN_AFTER for row in rows}
             raise HeldError from None
         if refusal is not None:
             self.end(refusal)

@@ -148,7 +148,7 @@ class RowStates(Connection):
         if submission.identity is None:
             return None
         text = "\0".join(submission.identity).encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, key=self._salt, digest_size=16).digest()
+        return hashlib.blake2b(text, key=self.salt, digest_size=16).digest()
 
     def _digest_of(self, submission: EncodedSubmission) -> bytes:
         """A digest of the submission, independent of the order of its attributes."""
@@ -160,7 +160,7 @@ class RowStates(Connection):
             fingerprint = b"\0".join((head, *parts))
         else:
             fingerprint = submission.fingerprint
-        return hashlib.blake2b(fingerprint, key=self._salt, digest_size=16).digest()
+        return hashlib.blake2b(fingerprint, key=self.salt, digest_size=16).digest()
 
     # Out
 

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from leadsquared_async import Credentials, Outbox, OutboxError
+from leadsquared_async.outbox import file_account
 from leadsquared_async.sandbox import Account, SandboxTransport
 from tests.clients import KEYS
-from tests.outbox.machine import Machine, by_state, lead, played, until
+from tests.outbox.machine import Machine, by_state, lead, played, run_sql, until
 
 OTHER = {"access_key": "u$r" + "f" * 32, "secret_key": "f" * 40, "api_key": "F" * 40}
 REFUSED = "delivered to another account.* leadsquared outbox adopt "
@@ -131,6 +132,38 @@ async def test_keys_of_another_account_settle_no_accepted_row(machine: Machine) 
         await asyncio.sleep(8000)
         assert await by_state(outbox) == {"confirmed": 1, "accepted": 1}
         assert "another account" in str((await outbox.snapshot()).blocked)
+
+
+@played()
+async def test_an_account_that_cannot_be_read_is_read_again_after_a_pause(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as from a damaged page: nothing is sent, and no row is tried in a loop without a pause."""
+    await delivered(machine)
+    reads, sent = 0, len(machine.books.arrivals)
+
+    def unreadable(*_: object) -> None:
+        nonlocal reads
+        reads += 1
+        if reads < 1000:
+            raise OutboxError("a damaged page")
+
+    async with machine.process() as outbox:
+        monkeypatch.setattr(file_account, "check", unreadable)
+        await asyncio.sleep(20)
+        assert 5 < reads < 100
+        assert await by_state(outbox) == {"confirmed": 1, "pending": 1}
+    assert len(machine.books.arrivals) == sent
+
+
+@played()
+async def test_the_salt_of_the_digests_is_read_when_the_file_is_opened(machine: Machine) -> None:
+    """Another program that damages it later ends no delivery."""
+    await delivered(machine)
+    async with machine.process() as outbox:
+        run_sql(machine.path, "UPDATE meta SET value = 'x' WHERE name = 'salt'")
+        await outbox.drained()
+        assert await by_state(outbox) == {"confirmed": 2}
 
 
 @played()
