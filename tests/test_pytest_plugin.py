@@ -246,12 +246,14 @@ def test_a_project_with_an_old_pytest_asyncio_is_left_alone(pytester: pytest.Pyt
 
 
 def test_a_project_that_does_not_use_it_pays_nothing() -> None:
-    """pytest loads the plugin everywhere: of the package only the plugin, and nothing slow."""
+    """pytest loads the plugin everywhere: of the package only the plugin and the lock, and nothing slow."""
     code = "import pytest, sys; before = set(sys.modules); import leadsquared_async.pytest_plugin; "
     code += "print(*sorted(set(sys.modules) - before))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(ran.stdout.split()) <= {
         "leadsquared_async",
         "leadsquared_async._version",
+        "leadsquared_async.limiter",
+        "leadsquared_async.limiter.lock",
         "leadsquared_async.pytest_plugin",
     }
