@@ -20,8 +20,10 @@ def close_a_client():
             changed.set()
 
     changed = threading.Event()
-    threading.Thread(target=change, daemon=True).start()
-    print(changed.wait(10))
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    thread.join(10)
+    print(changed.is_set())
 
 os.register_at_fork(before=close_a_client)
 import leadsquared_async.client, leadsquared_async.limiter.local_limits
@@ -39,6 +41,10 @@ else:
 def test_what_a_program_does_before_a_fork_may_change_queues() -> None:
     """A program may close its client before a fork, in another thread: the lock is taken after that."""
     done = subprocess.run(
-        (sys.executable, "-c", PROGRAM), capture_output=True, text=True, timeout=60, check=False
+        (sys.executable, "-W", "ignore", "-c", PROGRAM),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.stdout.split(), done.stderr) == (["True", "0"], "")
