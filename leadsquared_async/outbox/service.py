@@ -43,7 +43,7 @@ MOST_CALLS = 1_000_000
 _process = secrets.token_hex(8)
 
 
-def _me() -> str:
+def _this_process() -> str:
     return f"{_process}-{os.getpid()}"  # the pid differs after a fork, and so does the bucket
 
 
@@ -189,7 +189,7 @@ class Service:
         await self._settler.aclose(0.0, closer)
         if self._counts_earlier_calls:
             with suppress(OutboxError):
-                note = " ".join(map(str, (_me(), *since_boot(), self._spent)))
+                note = " ".join(map(str, (_this_process(), *since_boot(), self._spent)))
                 await self._writer.write(Store.set_meta, NOTE, note)
         await self.empty_log()
 
@@ -229,12 +229,12 @@ class Service:
                 self._writer, self._settler, self._holds, trackers, account=account, end=deliverer.end
             )
             self._run(confirmer.run(), "confirmation")
-        self._run(self._mind_the_files(deliverer), "files")
+        self._run(self._watch_the_files(deliverer), "files")
         self._run(self._tidy(), "tidying")
         self._run(self._settler.call_back(uncalled), "callbacks")
         await deliverer.run()
 
-    async def _mind_the_files(self, deliverer: Deliverer) -> None:
+    async def _watch_the_files(self, deliverer: Deliverer) -> None:
         """Stop delivering once the lock file or the outbox's file is deleted or moved.
 
         Without the lock file another process may deliver. Without its file this one would wait for leads that
@@ -262,7 +262,7 @@ class Service:
         while True:
             try:
                 await self._count_earlier_calls()
-                await self._writer.write(Store.set_meta, NOTE, _me())
+                await self._writer.write(Store.set_meta, NOTE, _this_process())
             except OutboxError as error:
                 self._writer.block("written", error)
                 await asyncio.sleep(TRY_THE_LOCK_EVERY)
@@ -276,7 +276,7 @@ class Service:
             return
         note = await self._writer.read(Store.meta, NOTE)
         self._counts_earlier_calls = True
-        if note is not None and str(note).partition(" ")[0] != _me():
+        if note is not None and str(note).partition(" ")[0] != _this_process():
             age, spent = _close_in(str(note))
             session = parts_of(self._client)[0].session
             session.assume_spent(clock.now() - age, spent)

@@ -100,25 +100,25 @@ class Settler:
     async def end(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
         """End a row as rejected, or as unknown if a repeat could create a duplicate."""
         reason = reason_of(error) if state is ItemState.REJECTED else str(error)
-        await self._bury(row, state, error, reason, error.attempts)
+        await self._store_dead_letter(row, state, error, reason, error.attempts)
 
     async def failed(self, row: Row, reason: str) -> None:
         """End an accepted row that LeadSquared rejected in processing."""
-        await self._bury(row, ItemState.REJECTED, rejected_later(reason), reason)
+        await self._store_dead_letter(row, ItemState.REJECTED, rejected_later(reason), reason)
 
     async def lost(self, row: Row, error: LeadSquaredError) -> None:
         """End an accepted row whose RequestID LeadSquared does not know."""
-        await self._bury(row, ItemState.UNKNOWN, error, f"{LOST} {error}")
+        await self._store_dead_letter(row, ItemState.UNKNOWN, error, f"{LOST} {error}")
 
     async def unreadable(self, row: Row, flaw: UnreadableRowError) -> None:
         """End a row that cannot be read, because another version or program has written it."""
         if row.is_sending or row.attempts:
             flaw.delivery = Delivery.UNKNOWN
             reason = f"{UNREADABLE}: {flaw}"
-            await self._bury(row, ItemState.UNKNOWN, flaw, reason)
+            await self._store_dead_letter(row, ItemState.UNKNOWN, flaw, reason)
         else:
             reason = f"it was not sent, because the row cannot be read: {flaw}"
-            await self._bury(row, ItemState.REJECTED, flaw, reason)
+            await self._store_dead_letter(row, ItemState.REJECTED, flaw, reason)
 
     async def end_accepted(self) -> None:
         """If outcomes are not followed, end the rows that an earlier process left as accepted."""
@@ -127,17 +127,17 @@ class Settler:
             for row in rows:
                 await self._finish(row, accepted)
 
-    async def _bury(
+    async def _store_dead_letter(
         self, row: Row, state: ItemState, error: LeadSquaredError, reason: str, attempts: int = 0
     ) -> None:
         """Store and tell of a dead letter, even if the caller is cancelled."""
         is_ours = isinstance(error, UnreadableRowError)
 
-        async def bury() -> None:
+        async def store_and_tell() -> None:
             if await self._finish(row, state, attempts, reason=reason, is_reason_ours=is_ours):
                 self._tell_dead_letter(row, state, error)
 
-        await asyncio.shield(self._begin(bury()))
+        await asyncio.shield(self._begin(store_and_tell()))
 
     def _tell_dead_letter(self, row: Row, state: ItemState, error: LeadSquaredError) -> None:
         self._events.emit(
