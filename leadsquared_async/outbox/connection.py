@@ -74,7 +74,7 @@ class Connection:
             make_private(path)
             _patiently(self._begin_log)
             execute("PRAGMA synchronous = FULL")
-            execute("PRAGMA fullfsync = ON")  # macOS: its fsync leaves a commit in the disk's own cache
+            execute("PRAGMA fullfsync = ON")  # macOS: its fsync does not flush the disk's write cache
             execute("PRAGMA secure_delete = ON")
             # Only the process with the delivery lock checkpoints, with TRUNCATE or RESTART, which block other
             # commits meanwhile: SQLite before 3.51.3 may corrupt the file when a checkpoint and another
