@@ -30,10 +30,10 @@ from leadsquared_async import (
 from leadsquared_async.batch import Pending
 from leadsquared_async.http.run import run
 from leadsquared_async.results import Result
-from leadsquared_async.sandbox import Account, Books, Faults, Sandbox
+from leadsquared_async.sandbox import Books, Faults, Sandbox
 from tests import clients
 from tests.batches import WIDE, Counted, lead, leads, read
-from tests.clients import KEYS, client_of, virtual_client
+from tests.clients import KEYS, client_of
 
 
 async def paced(items: Iterable[Any], seconds: float = 0.0) -> AsyncIterator[Any]:
@@ -204,44 +204,6 @@ def test_a_source_that_is_cancelled_does_not_seem_to_have_ended() -> None:
             assert (await anext(results)).receipt is not None
             with pytest.raises(asyncio.CancelledError):
                 await anext(results)
-
-    play(send)
-
-
-def test_a_stop_async_iteration_of_a_plain_generator_is_not_the_end() -> None:
-    """Python turns it into a RuntimeError in asynchronous generators; in others it would hide lost leads."""
-
-    def bridging() -> Iterator[dict[str, str]]:
-        yield lead(1)
-        raise StopAsyncIteration
-
-    async def send(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.capture_many(bridging()) as results:
-            assert (await anext(results)).receipt is not None
-            with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
-                await anext(results)
-
-    play(send)
-
-
-class StoppingSource(list[object]):
-    def __iter__(self) -> Iterator[object]:
-        raise StopAsyncIteration
-
-
-class StoppingLead(dict[str, str]):
-    def items(self) -> Any:
-        raise StopAsyncIteration
-
-
-@pytest.mark.parametrize("source", [StoppingSource(), [lead(1), StoppingLead(Phone="1")]])
-def test_a_stop_async_iteration_of_anything_else_is_raised(source: Any) -> None:
-    """It is not the end of the results either, wherever the caller's code raises it."""
-
-    async def send(lsq: LeadSquared, books: Books) -> None:
-        async with lsq.leads.capture_many(source) as results:
-            with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
-                _ = [result async for result in results]
 
     play(send)
 
@@ -489,46 +451,6 @@ def test_what_is_shown_of_a_result_is_not_the_lead() -> None:
     shown = f"{Result(3, person)!r} {pending!r}"
     assert "3" in shown
     assert person["EmailAddress"] not in shown
-
-
-class Receiptlike:
-    pass
-
-
-WRONG: dict[str, Any] = {
-    "dict": {"Phone": "1"},
-    "str": "5f0d6f0c-9f4e-4d5f-8a31-3a6f8a2f2f10",
-    "bytes": b"5f0d6f0c",
-    "int": 5,
-    "NoneType": None,
-    "Receiptlike": Receiptlike(),
-}
-MANY: dict[str, tuple[Callable[[LeadSquared, Any], Any], str]] = {
-    "leads.capture_many": (lambda lsq, given: lsq.leads.capture_many(given), "leads"),
-    **{
-        f"{name}.wait_many": (
-            lambda lsq, given, name=name: getattr(lsq, name).wait_many(given),
-            "receipts, RequestIDs or results",
-        )
-        for name in ("leads", "activities", "opportunities", "calls")
-    },
-    "submit_many": (lambda lsq, given: lsq.submit_many(given), "submissions"),
-    "bulk.create_or_update": (lambda lsq, given: lsq.bulk.create_or_update(given), "leads"),
-}
-
-
-@pytest.mark.parametrize("call", MANY)
-@pytest.mark.parametrize("kind", WRONG)
-def test_what_is_not_many_is_refused_with_the_call_the_type_and_the_way_on(call: str, kind: str) -> None:
-    """Every call that takes many names itself, what it expects, and the type it got."""
-    make, of = MANY[call]
-    lsq, _ = virtual_client(Account())
-    with pytest.raises(ConfigurationError) as caught:
-        make(lsq, WRONG[kind])
-    assert str(caught.value) == (
-        f"{call}() expects an iterable or async iterable of {of}, got {kind}; "
-        "pass a list, even for a single item: [item]"
-    )
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "500-mx", "504", "closed", "invalid"])
