@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-PROGRAM = """
+CLOSING = """
 import leadsquared_async
 import os, threading
 
@@ -37,14 +37,40 @@ else:
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+CHANGING = """
+import os, threading, time
+from leadsquared_async.limiter.lock import LOCK
+
+def change():
+    with LOCK:
+        begun.set()
+        time.sleep(0.2)
+
+begun = threading.Event()
+threading.Thread(target=change).start()
+begun.wait()
+child = os.fork()
+if child:
+    print(os.waitpid(child, 0)[1])
+else:
+    os._exit(not LOCK.acquire(timeout=10))
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def run(program: str) -> str:
+    command = (sys.executable, "-W", "ignore", "-c", program)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_what_a_program_does_before_a_fork_may_change_queues() -> None:
     """A program may close its client before a fork, in another thread: the lock is taken after that."""
-    done = subprocess.run(
-        (sys.executable, "-W", "ignore", "-c", PROGRAM),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout.split(), done.stderr) == (["True", "0"], "")
+    assert run(CLOSING).split() == ["True", "0"]
+
+
+def test_a_fork_waits_for_a_change_of_a_queue() -> None:
+    """Otherwise the child would have a queue in the middle of a change, and a lock that nobody releases."""
+    assert run(CHANGING).split() == ["0"]
