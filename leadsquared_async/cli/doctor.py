@@ -237,13 +237,13 @@ def _outbox(path: Path, fail_on: Collection[ItemState], connection: Connection) 
         counts = asyncio.run(_counts(path, connection))
     except OutboxError as error:
         return Check("outbox", "wrong", str(error), ExitStatus.USAGE)
-    found = f"{path}: {counts_text(counts)}; {_rights(mode)}; {place}{warning}"
+    found = f"{path}: {counts_text(counts)}; {_readers(mode)}; {place}{warning}"
     if (dead := dead_letters(path, counts)) is not None:
         verdict, found = "look", f"{': '.join(dead)}; {found}"
     return Check("outbox", verdict, found, status_for(counts, fail_on))
 
 
-def _rights(mode: int) -> str:
+def _readers(mode: int) -> str:
     """Who could read the file before it was opened, which makes it private."""
     if not has_modes():
         return "whoever may read its folder can read it"

@@ -362,7 +362,7 @@ class FileRun:
                     f'column "{column}" has {counted(local, "phone number")} without a country: pass '
                     "--phone COUNTRY, such as --phone IN, to add it"
                 )
-        for attribute, count in self.maker.unspelt.items():
+        for attribute, count in self.maker.unrecognized.items():
             say(f"{attribute}: {counted(count, 'phone number')} not valid for --phone, sent unchanged")
         if rows.unmatched:
             in_mobile = "; LeadSquared does not look in Mobile: map that column to Phone"

@@ -31,7 +31,7 @@ LONGEST_KEY = 500
 """Characters; the outbox has the same limit."""
 NO_HEADING = "has no heading above this cell: pass --map {position}=SCHEMA_NAME or --ignore {position}"
 TEST_ROW = "is a test row of an ad platform, which is never sent"
-SPELT = re.compile(r"\+\d{1,3}-\d+")
+AS_STORED = re.compile(r"\+\d{1,3}-\d+")
 """A phone number as LeadSquared writes it."""
 MATCHED_BY = frozenset({"EmailAddress", "Phone", "Mobile", "ProspectID"})
 
@@ -74,7 +74,7 @@ class Leads:
         self._key_column = None if mapping.key_column is None else plain_heading(mapping.key_column)
         self._columns = Columns(mapping, fields or {})
         self.spellings: dict[str, Counter[str]] = {}
-        self.unspelt = Counter[str]()
+        self.unrecognized = Counter[str]()
         self.attributes = frozenset({*mapping.columns.values(), *mapping.constants})
         self._paths = set[str]()
         if names is not None:
@@ -126,7 +126,9 @@ class Leads:
             flaws.append(Flaw("", "all cells that would be sent are empty: fill one in, or remove the row"))
         lead |= self._mapping.constants
         if self._normalize is not None:
-            lead = self._spelt(lead, self._normalize(lead))
+            normalized = self._normalize(lead)
+            self._count_unrecognized(lead, normalized)
+            lead = normalized
         return Made(lead, self._key(row, lead, flaws), flaws)
 
     def _flattened(self, names: Iterable[str], values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -198,13 +200,13 @@ class Leads:
                 found[name] = value
         return found or None
 
-    def _spelt(self, lead: Mapping[str, Any], spelt: dict[str, Any]) -> dict[str, Any]:
-        """The lead with --phone's spelling; count the numbers that it leaves as they are."""
+    def _count_unrecognized(self, lead: Mapping[str, Any], normalized: Mapping[str, Any]) -> None:
+        """Count the phone numbers that --phone leaves unchanged and LeadSquared writes otherwise."""
         for name in PHONE_NUMBERS & lead.keys():
             text = str(lead[name])
-            if spelt[name] == lead[name] and phone_digits(text) is not None and not SPELT.fullmatch(text):
-                self.unspelt[name] += 1
-        return spelt
+            is_unchanged = normalized[name] == lead[name]
+            if is_unchanged and phone_digits(text) is not None and not AS_STORED.fullmatch(text):
+                self.unrecognized[name] += 1
 
     def _count_spelling(self, text: str, column: Column) -> None:
         if column.attribute not in PHONE_NUMBERS or self._normalize is not None or phone_digits(text) is None:

@@ -53,7 +53,7 @@ class RowMaker(ABC):
     """Whether rows are checked against the account's lead fields."""
     spellings: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     """The patterns of each column's phone numbers, with their counts."""
-    unspelt: Mapping[str, int] = MappingProxyType({})
+    unrecognized: Mapping[str, int] = MappingProxyType({})
     """How many phone numbers of each attribute --phone did not recognize."""
     attributes: frozenset[str] = frozenset()
     """Schema names that messages may show."""
@@ -103,7 +103,7 @@ class LeadRows(RowMaker):
         self._checker = checker
         self._leads = Leads(self._mapping, table.names, names, self._sent)
         self.attributes, self.spellings = self._leads.attributes, self._leads.spellings
-        self.unspelt = self._leads.unspelt
+        self.unrecognized = self._leads.unrecognized
 
     def make(self, row: Row, reference: str) -> Entry:
         assert self._leads is not None  # `start` was called
